@@ -1,0 +1,432 @@
+//! One attempt at a container: build it, hold it until it is recorded, let it go; signal it; clear away what it left.
+//!
+//! The other end of the handshake is `runtime` (there is the diagram). A container is never left running without the
+//! caller's record: dropping `Created` closes the door, and the child kills what it built.
+#![expect(clippy::disallowed_methods, reason = "this is the effect")]
+
+use std::{
+    fs, io,
+    os::{
+        fd::OwnedFd,
+        unix::net::{UnixListener, UnixStream as StdUnixStream},
+    },
+    path::PathBuf,
+    process::{Child, Stdio},
+    sync::Arc,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+};
+
+use super::{
+    Tools, chain, children::Awaited, env_file, etc, image, image_volume, input, last_words, lock, log,
+    mounts, oci, pause, rootfs, security, stage, terminal, volume,
+};
+use crate::{
+    cgroup::{self, Limits},
+    kernel::{
+        pidfd::{PidFd, ProcessError, start_ticks},
+        probes::ProbeError,
+    },
+    pod::{
+        AttemptId, CgroupId, Container, MemoryQos, Pid, Spec, Stamp, Stdin, Streams,
+        given::Given,
+        qos, signal, surroundings,
+        verdict::{Sent, Why},
+    },
+    runtime::Word,
+};
+
+/// Which attempt of which container.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) container: usize,
+    pub(crate) attempt: u32,
+    pub(crate) given: Given,
+}
+
+impl Order {
+    pub(crate) fn wanted(&self) -> &Container {
+        &self.spec.containers[self.container]
+    }
+
+    pub(crate) fn id(&self) -> AttemptId {
+        AttemptId { uid: self.spec.uid.clone(), container: self.wanted().name.clone(), attempt: self.attempt }
+    }
+}
+
+/// Why an attempt did not come to run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("image {image:?} is not present and may not be pulled (imagePullPolicy Never)")]
+    NeverPull { image: String },
+    #[error("image {image:?} is not present and carob cannot pull yet: load it with `carob image load`")]
+    CannotPull { image: String },
+    #[error("image {image:?}")]
+    Image {
+        image: String,
+        #[source]
+        source: image::Error,
+    },
+    #[error(transparent)]
+    Security(security::Error),
+    /// In the kubelet's words: what the container's variables need is not there.
+    #[error("{missing}")]
+    Missing { missing: String },
+    #[error("the root filesystem cannot be set up")]
+    Rootfs {
+        #[source]
+        source: rootfs::Error,
+    },
+    #[error("the container's directories cannot be set up")]
+    Mounts {
+        #[source]
+        source: mounts::Error,
+    },
+    #[error("the working directory {dir:?} cannot be made in the root filesystem")]
+    WorkingDir {
+        dir: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("volumes cannot be mounted")]
+    Volume {
+        #[source]
+        source: volume::Error,
+    },
+    #[error("the pod's namespace of processes cannot be set up")]
+    Pause {
+        #[source]
+        source: pause::Error,
+    },
+    #[error("the container's cgroup cannot be set up")]
+    Cgroup {
+        #[source]
+        source: cgroup::Error,
+    },
+    #[error("the kernel programs cannot be told of the container")]
+    Owner {
+        #[source]
+        source: ProbeError,
+    },
+    #[error("the container's main process cannot be held")]
+    Process {
+        #[source]
+        source: ProcessError,
+    },
+    #[error("the container's output cannot be collected")]
+    Log {
+        #[source]
+        source: log::Error,
+    },
+    #[error("cannot {step}")]
+    Child {
+        step: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the attempt cannot be recorded: {0}")]
+    Unrecorded(String),
+    /// The runtime's own words: there was an attempt, and it failed.
+    #[error("{0}")]
+    Start(String),
+}
+
+impl Error {
+    /// Kubernetes' waiting reason; `None` if there was an attempt that counts.
+    pub(crate) fn waiting_reason(&self) -> Option<&'static str> {
+        match self {
+            Self::NeverPull { .. } => Some("ErrImageNeverPull"),
+            Self::CannotPull { .. } => Some("ErrImagePull"),
+            Self::Image { source: image::Error::Reference { .. }, .. } => Some("InvalidImageName"),
+            Self::Image { .. } => Some("ImageInspectError"),
+            Self::Security(fault) => Some(fault.waiting_reason()),
+            Self::Missing { .. }
+            | Self::Volume { source: volume::Error::Variable { .. } | volume::Error::Expanded { .. } } => {
+                Some("CreateContainerConfigError")
+            }
+            Self::Start(_) => None,
+            Self::Rootfs { .. }
+            | Self::Mounts { .. }
+            | Self::WorkingDir { .. }
+            | Self::Volume { .. }
+            | Self::Pause { .. }
+            | Self::Cgroup { .. }
+            | Self::Owner { .. }
+            | Self::Process { .. }
+            | Self::Log { .. }
+            | Self::Child { .. }
+            | Self::Unrecorded(_) => Some("CreateContainerError"),
+        }
+    }
+}
+
+/// A container that is built and waits.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) id: AttemptId,
+    pub(crate) pid: Pid,
+    pub(crate) start_ticks: u64,
+    pub(crate) cgroup: CgroupId,
+    pub(crate) image_id: String,
+    pidfd: Arc<PidFd>,
+    door: BufReader<UnixStream>,
+    main: Awaited,
+    child: (Child, Awaited),
+}
+
+/// What is ready before there is a process.
+struct Prepared {
+    cgroup: CgroupId,
+    image_id: String,
+    bundle: PathBuf,
+    writers: log::Writers,
+    console: Option<UnixListener>,
+}
+
+/// Builds the container up to the point where only the word is missing.
+pub(crate) async fn create(tools: &Arc<Tools>, order: &Order) -> Result<Created, Error> {
+    let prepared = {
+        let (tools, order) = (tools.clone(), order.clone());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&tools, &order)).await;
+        prepared.map_err(|e| Error::Child { step: "prepare the container", source: e.into() })??
+    };
+    let Prepared { cgroup, image_id, bundle, writers, console } = prepared;
+    let id = order.id();
+    tools.own(cgroup).map_err(|source| Error::Owner { source })?;
+    tools.collect_output(&order.spec.name, &id).map_err(|source| Error::Log { source })?;
+    let (child, mut door) = spawn(tools, &id, &bundle, writers)?;
+    let pid = match listen(&mut door).await? {
+        Some(Word::Pid(pid)) => Pid(pid),
+        Some(Word::Error(message) | Word::Unable { message, .. }) => return Err(Error::Start(message)),
+        None => return Err(Error::Start("the runtime said nothing".to_owned())),
+    };
+    let main = tools.children.adopt(pid);
+    if let Some(console) = console {
+        take_terminal(tools, &id, &console)
+            .map_err(|source| Error::Child { step: "take the container's terminal", source })?;
+    }
+    let held = PidFd::open(pid).and_then(|pidfd| Ok((pidfd, start_ticks(pid)?)));
+    let (pidfd, start_ticks) = held.map_err(|source| Error::Process { source })?;
+    tools.set_main(cgroup, pid, start_ticks).map_err(|source| Error::Owner { source })?;
+    Ok(Created { id, pid, start_ticks, cgroup, image_id, pidfd: Arc::new(pidfd), door, main, child })
+}
+
+/// systemd has it before anybody writes to it.
+fn take_terminal(tools: &Tools, id: &AttemptId, console: &UnixListener) -> io::Result<()> {
+    let master = terminal::receive(console)?;
+    tools.around.keeper.keep_terminal(id, &master);
+    tools.read_terminal(id, master)
+}
+
+impl Created {
+    /// Gives the word, and waits until the container's own program runs.
+    pub(crate) async fn go(mut self, tools: &Tools) -> Result<Arc<PidFd>, Error> {
+        let step = "let the container start";
+        self.door.get_mut().write_all(b"g").await.map_err(|source| Error::Child { step, source })?;
+        match listen(&mut self.door).await? {
+            None => {
+                reap(self.child).await;
+                self.main.keep();
+                tools.hold(&self.id, self.pidfd.clone());
+                Ok(self.pidfd)
+            }
+            Some(Word::Error(message) | Word::Unable { message, .. }) => Err(Error::Start(message)),
+            Some(Word::Pid(_)) => Err(Error::Start("the runtime spoke out of turn".to_owned())),
+        }
+    }
+}
+
+fn prepare(tools: &Tools, order: &Order) -> Result<Prepared, Error> {
+    let (id, places) = (order.id(), &tools.places);
+    let image = stage::find_image(tools, &order.wanted().image, order.wanted().pull)?;
+    let (defaults, layers) = (stage::defaults(&image), tools.images.layers(&image));
+    image_volume::mount(tools, &order.spec, order.wanted())?;
+    if order.spec.surroundings.pid == surroundings::Processes::Pods {
+        pause::ensure(tools, &id.uid).map_err(|source| Error::Pause { source })?;
+    }
+    let settings = order.given.env.as_ref().map_err(|missing| Error::Missing { missing: missing.clone() })?;
+    let env = &env_file::variables(tools, order, settings).map_err(|missing| Error::Missing { missing })?;
+    let mount_fault = |source| Error::Mounts { source };
+    let bundle = places.attempt(&id);
+    let target = bundle.join("rootfs");
+    for dir in [&target, &places.upper(&id), &places.runtime()] {
+        mounts::make_dir(dir).map_err(mount_fault)?;
+    }
+    let cgroup = make_cgroup(tools, order).map_err(|source| Error::Cgroup { source })?;
+    rootfs::mount(&layers, &places.upper(&id), &target).map_err(|source| Error::Rootfs { source })?;
+    let identity = stage::identity(order, &defaults, &target)?;
+    let seccomp = places.seccomp();
+    let confinement = security::confinement(&order.wanted().security, &seccomp).map_err(Error::Security)?;
+    let cwd = oci::working_dir(order.wanted(), &defaults);
+    stage::make_working_dir(&target, cwd)
+        .map_err(|e| Error::WorkingDir { dir: cwd.to_owned(), source: e.into() })?;
+    let mut binds = stage::binds(tools, order, env)?;
+    binds.extend(
+        last_words::prepare(places, &order.spec.name, &id, order.wanted())
+            .map_err(|source| Error::Child { step: "make the termination message's file", source })?,
+    );
+    let config = oci::spec(&oci::Attempt {
+        container: order.wanted(),
+        image: &defaults,
+        identity: &identity,
+        confinement: &confinement,
+        sysctls: &order.spec.security.sysctls,
+        env,
+        hostname: &etc::hostname(&order.spec),
+        around: &order.spec.surroundings,
+        rootfs: &target,
+        cgroup: &places.in_hierarchy(&places.attempt_cgroup(&id)),
+        namespaces: &places.pod(&id.uid).namespaces(),
+        binds: &binds,
+        oom_score_adj: qos::oom_score_adj(&order.spec, order.wanted(), tools.memory),
+    });
+    let write = fs::write(bundle.join("config.json"), config.to_string());
+    write.map_err(|source| Error::Child { step: "write the runtime's config.json", source })?;
+    if let Some(stale) = order.attempt.checked_sub(2) {
+        let stale = AttemptId { attempt: stale, ..order.id() };
+        log::remove(&places.log(&order.spec.name, &stale), &places.log_link(&order.spec.name, &stale));
+    }
+    let writers = log::make(&bundle, (identity.uid, identity.gid)).map_err(|source| Error::Log { source })?;
+    let owner = (identity.uid, identity.gid);
+    let input = match order.wanted().stdin {
+        Stdin::Empty => None,
+        Stdin::Open | Stdin::OpenOnce => {
+            let made = input::make(&bundle, owner);
+            Some(made.map_err(|source| Error::Child { step: "make the container's standard input", source })?)
+        }
+    };
+    tools.around.keeper.keep(&id, &writers, input.as_ref());
+    if let Some(input) = input {
+        lock(&tools.inputs).insert(id, input);
+    }
+    let console = match order.wanted().streams {
+        Streams::Pipes => None,
+        Streams::Terminal => Some(
+            terminal::listen(&bundle)
+                .map_err(|source| Error::Child { step: "listen for the container's terminal", source })?,
+        ),
+    };
+    Ok(Prepared { cgroup, image_id: image.id.to_string(), bundle, writers, console })
+}
+
+fn make_cgroup(tools: &Tools, order: &Order) -> Result<CgroupId, cgroup::Error> {
+    let (wanted, cgroup) = (order.wanted(), tools.places.attempt_cgroup(&order.id()));
+    let resources = wanted.resources.within(order.spec.resources);
+    let limits = Limits::of(&resources, wanted.oom, None);
+    cgroup.make()?;
+    cgroup.limit(&match order.spec.memory_qos {
+        MemoryQos::Off => limits,
+        MemoryQos::On => limits.protecting(&resources, tools.memory),
+    })?;
+    cgroup.id()
+}
+
+fn spawn(
+    tools: &Tools,
+    id: &AttemptId,
+    bundle: &std::path::Path,
+    writers: log::Writers,
+) -> Result<((Child, Awaited), BufReader<UnixStream>), Error> {
+    let fault = |step| move |source| Error::Child { step, source };
+    let (ours, theirs) = StdUnixStream::pair().map_err(fault("make the door to the runtime"))?;
+    ours.set_nonblocking(true).map_err(fault("make the door to the runtime"))?;
+    let mut command = tools.binary.command();
+    command.args(["runtime", "create", "--root"]).arg(tools.places.runtime()).arg(id.to_string()).arg(bundle);
+    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(writers.out).stderr(writers.err);
+    let child = tools.children.spawn(&mut command).map_err(fault("start the runtime"))?;
+    // The command holds the child's ends: as long as it lives, the end of file does not come.
+    drop(command);
+    let ours = UnixStream::from_std(ours).map_err(fault("listen to the runtime"))?;
+    Ok((child, BufReader::new(ours)))
+}
+
+/// The next word, or `None` when the last holder of the other end is gone.
+pub(super) async fn listen(door: &mut BufReader<UnixStream>) -> Result<Option<Word>, Error> {
+    let mut line = String::new();
+    // Longer than any message; a container's own program never holds this socket.
+    let read = door.take(64 << 10).read_line(&mut line).await;
+    read.map_err(|source| Error::Child { step: "listen to the runtime", source })?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    let word = serde_json::from_str(&line);
+    word.map(Some).map_err(|e| Error::Child { step: "understand the runtime", source: e.into() })
+}
+
+/// Waits for the child that has said its last word: only then is what it built a child of the agent.
+pub(super) async fn reap((mut child, awaited): (Child, Awaited)) {
+    let waited = tokio::task::spawn_blocking(move || child.wait()).await;
+    if let Ok(Err(e)) = waited {
+        tracing::warn!(error = %e, "the runtime's child cannot be waited for");
+    }
+    drop(awaited);
+}
+
+/// The container's stop signal for the main process, after leaving word of why.
+pub(crate) fn terminate(tools: &Tools, id: &AttemptId, cgroup: CgroupId, stop: Sent, kill_at: Stamp) {
+    let Sent { signal, why } = stop;
+    tools.intend(cgroup, why, kill_at);
+    let Some(pidfd) = tools.held(id) else { return };
+    tools.note_signal(id, signal, why);
+    if let Err(e) = pidfd.signal(signal) {
+        tracing::warn!(error = %chain(&e), attempt = %id, "the stop signal is not sent");
+    }
+}
+
+/// The signal that asks a container to end: the manifest's word, then the image's, then SIGTERM.
+pub(crate) fn stop_signal(tools: &Tools, id: &AttemptId, wanted: Option<&Container>) -> i32 {
+    let of_image = || {
+        let config = fs::read(tools.places.attempt(id).join("config.json")).ok()?;
+        let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
+        signal::of_image(config["annotations"][oci::STOP_SIGNAL].as_str()?)
+    };
+    let own = wanted.and_then(|wanted| wanted.lifecycle.stop_signal);
+    own.or_else(of_image).unwrap_or(libc::SIGTERM)
+}
+
+/// SIGKILL for everything in the container.
+pub(crate) fn kill(
+    tools: &Tools,
+    id: &AttemptId,
+    cgroup: CgroupId,
+    why: Why,
+    at: Stamp,
+) -> Result<(), cgroup::Error> {
+    tools.intend(cgroup, why, at);
+    tools.note_signal(id, libc::SIGKILL, why);
+    tools.places.attempt_cgroup(id).kill()
+}
+
+/// Takes away everything an attempt left but its log. Idempotent; kills what is still in it.
+pub(crate) async fn clear(tools: &Arc<Tools>, id: &AttemptId) -> Result<(), Error> {
+    let cgroup = tools.places.attempt_cgroup(id);
+    if cgroup.exists() {
+        cgroup.kill().map_err(|source| Error::Cgroup { source })?;
+        tools.wait_until_empty(&cgroup).await.map_err(|source| Error::Cgroup { source })?;
+    }
+    tools.finish_output(id).await;
+    tools.release_pipes(&id.to_string());
+    tools.let_go(id);
+    let (tools, id) = (tools.clone(), id.clone());
+    let cleared = tokio::task::spawn_blocking(move || sweep(&tools, &id)).await;
+    cleared.map_err(|e| Error::Child { step: "clear the attempt away", source: e.into() })?
+}
+
+fn sweep(tools: &Tools, id: &AttemptId) -> Result<(), Error> {
+    let fault = |source| Error::Mounts { source };
+    let dir = tools.places.attempt(id);
+    mounts::unmount_below(&dir).map_err(fault)?;
+    for dir in [&dir, &tools.places.upper(id), &tools.places.runtime().join(id.to_string())] {
+        mounts::remove_dir(dir).map_err(fault)?;
+    }
+    let cgroup = tools.places.attempt_cgroup(id);
+    if let Ok(gone) = cgroup.id() {
+        cgroup.remove().map_err(|source| Error::Cgroup { source })?;
+        tools.disown(gone);
+    }
+    Ok(())
+}

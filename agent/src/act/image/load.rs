@@ -1,0 +1,127 @@
+//! Archive → store: all images of an archive become visible, or none.
+//!
+//! What an archive is, `archive` knows; what a layer may do to the disk, `unpack`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Digest, Error, Facts, Store,
+    archive::{self, Candidate},
+    disk::{self, Scratch, failed},
+    entries::Budget,
+    names::Names,
+    reference::Reference,
+    unpack::unpack,
+};
+
+/// One image of a loaded archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    pub(crate) id: Digest,
+    /// The names the archive gave it.
+    pub(crate) names: Vec<String>,
+    /// Device nodes in its layers that were left out.
+    pub(crate) devices: u64,
+}
+
+impl Store {
+    /// Reads an image archive (`docker save`, `podman save`, an OCI layout in a tar; plain or gzip) and keeps its images.
+    /// All of them become visible, or none. What is damaged in the store and whole in the archive is repaired.
+    pub(crate) fn load(&self, archive: impl Read) -> Result<Vec<Loaded>, Error> {
+        let scratch = Scratch::new(&self.tmp())?;
+        let candidates = archive::read(archive, &scratch.directory("spool")?, &self.limits)?;
+        let _turn = self.turn();
+        let fresh = self.unpack(&candidates, &scratch)?;
+        disk::sync_filesystem(&self.root)?;
+        let new: Vec<_> =
+            candidates.iter().map(|c| c.id).filter(|id| !self.config_path(*id).exists()).collect();
+        self.publish(&candidates, &fresh, &scratch).inspect_err(|_| {
+            self.withdraw(&new, &scratch);
+            self.sweep_or_warn();
+        })?;
+        Ok(candidates.iter().map(|candidate| self.loaded(candidate)).collect())
+    }
+
+    fn loaded(&self, candidate: &Candidate) -> Loaded {
+        let layers: BTreeSet<_> = candidate.layers.iter().map(|(layer, _)| *layer).collect();
+        let devices =
+            layers.into_iter().filter_map(|layer| self.facts(layer)).map(|facts| facts.devices).sum();
+        let names = candidate.names.iter().map(Reference::to_string).collect();
+        Loaded { id: candidate.id, names, devices }
+    }
+
+    /// Unpacks the layers that are not in the store, or not whole there, below `scratch`.
+    fn unpack(
+        &self,
+        candidates: &[Candidate],
+        scratch: &Scratch,
+    ) -> Result<BTreeMap<Digest, PathBuf>, Error> {
+        let mut budget = Budget::new(self.limits.unpacked_entries, self.limits.unpacked_bytes);
+        let mut fresh = BTreeMap::new();
+        for (layer, packed) in candidates.iter().flat_map(|candidate| &candidate.layers) {
+            if !fresh.contains_key(layer) && !self.is_whole(*layer) {
+                fresh.insert(*layer, unpack_layer(*layer, packed, scratch, &mut budget)?);
+            }
+        }
+        Ok(fresh)
+    }
+
+    fn publish(
+        &self,
+        candidates: &[Candidate],
+        fresh: &BTreeMap<Digest, PathBuf>,
+        scratch: &Scratch,
+    ) -> Result<(), Error> {
+        for (layer, unpacked) in fresh {
+            let path = self.layer_path(*layer);
+            if path.exists() {
+                // A damaged one may be mounted: it stays until the store is next opened.
+                disk::rename(&path, &self.tmp().join(uuid::Uuid::new_v4().to_string()))?;
+            }
+            disk::rename(unpacked, &path)?;
+        }
+        disk::sync_directory(&self.root.join("layers"))?;
+        let mut names = Names::read(&self.names_path())?;
+        for candidate in candidates {
+            disk::replace(&self.config_path(candidate.id), &candidate.config, scratch)?;
+            for name in &candidate.names {
+                names.set(name, candidate.id, candidate.manifest);
+            }
+        }
+        names.write(&self.names_path(), scratch)
+    }
+
+    fn withdraw(&self, new: &[Digest], scratch: &Scratch) {
+        for id in new {
+            if let Err(error) = scratch.swallow(&self.config_path(*id)) {
+                tracing::warn!(image = %id, %error, "an image of a failed load stays");
+            }
+        }
+    }
+}
+
+/// Makes what `layers/<hex>` will be, in scratch space.
+fn unpack_layer(
+    layer: Digest,
+    packed: &Path,
+    scratch: &Scratch,
+    budget: &mut Budget,
+) -> Result<PathBuf, Error> {
+    let directory = scratch.directory(&layer.hex())?;
+    let (tree, junk) = (directory.join("tree"), scratch.directory(&format!("junk-{}", layer.hex()))?);
+    disk::make_directory(&tree, 0o755)?;
+    let file = File::open(packed).map_err(failed("read", packed))?;
+    let plain = archive::decompress(file, &layer.to_string())?;
+    let unpacked = unpack(plain, &tree, &junk, budget).map_err(|source| Error::Layer { layer, source })?;
+    let facts = Facts { census: disk::census(&tree)?, devices: unpacked.devices, opaque: unpacked.opaque };
+    let path = directory.join("facts.json");
+    let bytes =
+        serde_json::to_vec(&facts).map_err(|source| Error::Json { name: layer.to_string(), source })?;
+    fs::write(&path, bytes).map_err(failed("write", &path))?;
+    Ok(directory)
+}

@@ -1,0 +1,753 @@
+//! The local image store: loads archives, keeps each layer unpacked once, names images, and finds them offline.
+//!
+//! Pulls nothing from a registry and mounts nothing. One process has one `Store` on a directory; calls block.
+//!
+//! ```text
+//! <root>/configs/<hex>            an image is here if and only if its config is
+//!        layers/<hex>/tree/       a layer, unpacked for overlayfs; named by the digest of its uncompressed tar
+//!        layers/<hex>/facts.json  what the tree held when it was unpacked
+//!        names.json               canonical reference → image
+//!        tmp/                     work in progress; emptied when the store is opened
+//! ```
+//! Order is the whole protection against a power cut: layers are on the disk before their names are, layers before
+//! the config that needs them, the config before the name; each becomes visible by one rename. On the way out it is
+//! the reverse, and layers without a config are swept up.
+#![expect(clippy::disallowed_methods, reason = "an effect module: the image store is files")]
+
+mod archive;
+mod digest;
+mod disk;
+mod entries;
+mod error;
+mod format;
+mod load;
+mod names;
+mod reference;
+mod unpack;
+
+#[cfg(test)]
+mod fixture;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use digest::Digest;
+use disk::{Census, Scratch, failed};
+pub(crate) use error::Error;
+use error::{LIMITS, Limits};
+use format::{Blob, Defaults};
+pub(crate) use load::Loaded;
+use names::Names;
+use reference::Reference;
+
+/// The fewest digits of an id that may stand for it; as many as docker shows.
+const SHORT_ID: usize = 12;
+
+/// An image in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// The digest of its config.
+    pub(crate) id: Digest,
+    /// Canonical references; none if all its names went to newer images.
+    pub(crate) names: Vec<String>,
+    /// Bytes of its unpacked files, those shared with other images included.
+    pub(crate) size: u64,
+    /// RFC 3339, as its builder wrote it.
+    pub(crate) created: Option<String>,
+    pub(crate) config: Config,
+    /// What is mounted, lowest first.
+    stack: Vec<Digest>,
+}
+
+/// What an image asks for, unless the Pod says otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) entrypoint: Vec<String>,
+    pub(crate) cmd: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) working_dir: Option<String>,
+    /// `user[:group]`, names or numbers.
+    pub(crate) user: Option<String>,
+    /// `SIGTERM`, `TERM` or a number.
+    pub(crate) stop_signal: Option<String>,
+}
+
+/// What `remove` took away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// The image is still there under another name.
+    Name(String),
+    /// The image, all its names, and the layers that no other image has.
+    Image(Digest),
+}
+
+/// What is kept of a layer beside its tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Facts {
+    #[serde(flatten)]
+    census: Census,
+    devices: u64,
+    opaque: bool,
+}
+
+/// The image store in one directory.
+#[derive(Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+    limits: Limits,
+    /// Changes take turns: a layer that one load counts on is not swept up by a removal.
+    turn: Mutex<()>,
+}
+
+impl Store {
+    /// Opens or makes the store, and removes what a run that was killed left half done.
+    pub(crate) fn open(root: &Path) -> Result<Self, Error> {
+        let store = Self { root: root.to_owned(), limits: LIMITS, turn: Mutex::new(()) };
+        // Layers hold set-id programs, old ones too: no one else on the box may reach them.
+        disk::make_directory(root, 0o700)?;
+        for directory in ["configs", "layers", "tmp"] {
+            disk::make_directory(&root.join(directory), 0o700)?;
+        }
+        disk::empty(&store.tmp()).map_err(failed("empty", &store.tmp()))?;
+        store.sweep_or_warn();
+        Ok(store)
+    }
+
+    /// Every image, by id. One that is damaged is left out with a warning.
+    pub(crate) fn list(&self) -> Result<Vec<Image>, Error> {
+        let names = Names::read(&self.names_path())?;
+        let mut images = Vec::new();
+        for id in self.ids()? {
+            match self.image(id, &names) {
+                Ok(image) => images.extend(image),
+                Err(error) => tracing::warn!(image = %id, %error, "not listed"),
+            }
+        }
+        Ok(images)
+    }
+
+    /// The image of a reference, an id, or the first 12 or more digits of one; none if it is not here.
+    pub(crate) fn find(&self, text: &str) -> Result<Option<Image>, Error> {
+        let names = Names::read(&self.names_path())?;
+        let found = self.resolve(text, &names)?;
+        found.map_or(Ok(None), |found| self.image(found.id(), &names))
+    }
+
+    /// The directories to mount, lowest first.
+    pub(crate) fn layers(&self, image: &Image) -> Vec<PathBuf> {
+        image.stack.iter().map(|layer| self.layer_path(*layer).join("tree")).collect()
+    }
+
+    /// Whether every layer still holds what it held when it was unpacked, by number and size of its files.
+    pub(crate) fn verify(&self, image: &Image) -> Result<(), Error> {
+        let whole = image.stack.iter().all(|layer| self.is_whole(*layer));
+        if whole { Ok(()) } else { Err(Error::Damaged { image: image.id }) }
+    }
+
+    /// Drops a name, and with the last one the image; an id takes all its names along. `in_use` are the images that
+    /// containers run from: those stay.
+    pub(crate) fn remove(&self, text: &str, in_use: &BTreeSet<Digest>) -> Result<Removed, Error> {
+        let _turn = self.turn();
+        let scratch = Scratch::new(&self.tmp())?;
+        let mut names = Names::read(&self.names_path())?;
+        let found = self.resolve(text, &names)?.ok_or_else(|| Error::NotFound { text: text.to_owned() })?;
+        let id = found.id();
+        if let Found::Name(name, _) = &found
+            && names.of(id).len() > 1
+        {
+            names.drop_name(name);
+            names.write(&self.names_path(), &scratch)?;
+            return Ok(Removed::Name(name.to_string()));
+        }
+        if in_use.contains(&id) {
+            return Err(Error::InUse { image: id });
+        }
+        names.drop_image(id);
+        names.write(&self.names_path(), &scratch)?;
+        scratch.swallow(&self.config_path(id))?;
+        disk::sync_directory(&self.root.join("configs"))?;
+        self.sweep_or_warn();
+        Ok(Removed::Image(id))
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        // It guards files, and those are in order after any panic.
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a text named an image.
+enum Found {
+    Name(Reference, Digest),
+    Id(Digest),
+}
+
+impl Found {
+    fn id(&self) -> Digest {
+        let (Self::Name(_, id) | Self::Id(id)) = self;
+        *id
+    }
+}
+
+/// Reading.
+impl Store {
+    fn resolve(&self, text: &str, names: &Names) -> Result<Option<Found>, Error> {
+        if let Some(id) = Digest::parse(text).or_else(|| Digest::from_hex(text)) {
+            return Ok(self.config_path(id).exists().then_some(Found::Id(id)));
+        }
+        let reference = Reference::parse(text)?;
+        match names.lookup(&reference).filter(|id| self.config_path(*id).exists()) {
+            Some(id) if names.has(&reference) => Ok(Some(Found::Name(reference, id))),
+            Some(id) => Ok(Some(Found::Id(id))),
+            None => Ok(self.short_id(text)?.map(Found::Id)),
+        }
+    }
+
+    fn short_id(&self, text: &str) -> Result<Option<Digest>, Error> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        if digits.len() < SHORT_ID || !digest::is_hex(digits) {
+            return Ok(None);
+        }
+        let mut fit = self.ids()?.into_iter().filter(|id| id.hex().starts_with(digits));
+        match (fit.next(), fit.next()) {
+            (Some(_), Some(_)) => Err(Error::Ambiguous { text: text.to_owned() }),
+            (only, _) => Ok(only),
+        }
+    }
+
+    fn ids(&self) -> Result<BTreeSet<Digest>, Error> {
+        let names = disk::names(&self.root.join("configs"))?;
+        Ok(names.iter().filter_map(|name| Digest::from_hex(name)).collect())
+    }
+
+    fn image(&self, id: Digest, names: &Names) -> Result<Option<Image>, Error> {
+        let Some(blob) = self.blob(id)? else { return Ok(None) };
+        let mut seen = BTreeSet::new();
+        let (mut size, mut stack) = (0, Vec::new());
+        for layer in blob.rootfs.diff_ids {
+            let facts = self.facts(layer).ok_or(Error::Damaged { image: id })?;
+            if facts.opaque {
+                stack.clear();
+            }
+            stack.push(layer);
+            if seen.insert(layer) {
+                size += facts.census.bytes;
+            }
+        }
+        let config = Config::from(blob.config.unwrap_or_default());
+        Ok(Some(Image { id, names: names.of(id), size, created: blob.created, config, stack }))
+    }
+
+    fn blob(&self, id: Digest) -> Result<Option<Blob>, Error> {
+        let Some(bytes) = disk::read(&self.config_path(id))? else { return Ok(None) };
+        if Digest::of(&bytes) != id {
+            return Err(Error::Damaged { image: id });
+        }
+        let name = || id.to_string();
+        serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Json { name: name(), source })
+    }
+
+    fn facts(&self, layer: Digest) -> Option<Facts> {
+        let bytes = fs::read(self.layer_path(layer).join("facts.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    fn is_whole(&self, layer: Digest) -> bool {
+        let counted = disk::census(&self.layer_path(layer).join("tree")).ok();
+        counted.is_some() && counted == self.facts(layer).map(|facts| facts.census)
+    }
+
+    fn config_path(&self, id: Digest) -> PathBuf {
+        self.root.join("configs").join(id.hex())
+    }
+
+    fn layer_path(&self, layer: Digest) -> PathBuf {
+        self.root.join("layers").join(layer.hex())
+    }
+
+    fn names_path(&self) -> PathBuf {
+        self.root.join("names.json")
+    }
+
+    fn tmp(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+}
+
+/// Sweeping. Callers hold the turn.
+impl Store {
+    fn sweep_or_warn(&self) {
+        if let Err(error) = self.sweep() {
+            tracing::warn!(%error, "unused layers stay until the next start");
+        }
+    }
+
+    /// Removes the layers that no image has. With a damaged config around no one knows which those are: none goes.
+    fn sweep(&self) -> Result<(), Error> {
+        let mut used = BTreeSet::new();
+        for id in self.ids()? {
+            used.extend(self.blob(id)?.into_iter().flat_map(|blob| blob.rootfs.diff_ids));
+        }
+        let scratch = Scratch::new(&self.tmp())?;
+        for name in disk::names(&self.root.join("layers"))? {
+            if Digest::from_hex(&name).is_none_or(|layer| !used.contains(&layer)) {
+                scratch.swallow(&self.root.join("layers").join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl From<Defaults> for Config {
+    fn from(defaults: Defaults) -> Self {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let env = defaults.env.unwrap_or_default();
+        Self {
+            entrypoint: defaults.entrypoint.unwrap_or_default(),
+            cmd: defaults.cmd.unwrap_or_default(),
+            env: env
+                .iter()
+                .filter_map(|e| e.split_once('='))
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect(),
+            working_dir: given(defaults.working_dir),
+            user: given(defaults.user),
+            stop_signal: given(defaults.stop_signal),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{
+        fixture::{Built, Tar, Temporary, chain, config, docker, gzip, is_root, listing, oci, with_manifest},
+        *,
+    };
+
+    const NO_ONE: BTreeSet<Digest> = BTreeSet::new();
+
+    fn plain(layer: &[u8]) -> Vec<u8> {
+        layer.to_vec()
+    }
+
+    fn base() -> Vec<u8> {
+        Tar::new().file("etc/os", "carob").dir("bin").file("bin/sh", "#!").symlink("bin/ash", "sh").done()
+    }
+
+    fn extra(text: &str) -> Vec<u8> {
+        Tar::new().file("srv/data", text).hard_link("srv/again", "srv/data").done()
+    }
+
+    fn names_of(images: &[Image]) -> Vec<Vec<String>> {
+        images.iter().map(|image| image.names.clone()).collect()
+    }
+
+    #[test]
+    fn an_archive_is_kept_as_it_was_saved_however_it_is_packed() {
+        let (base, extra) = (base(), extra("1"));
+        let built = [Built { tags: &["box:1", "localhost/box"], layers: &[&base, &extra] }];
+        let check = |archive: Vec<u8>| {
+            let temporary = Temporary::new();
+            let store = Store::open(temporary.path()).unwrap();
+            let loaded = store.load(&archive[..]).unwrap();
+            let names = ["docker.io/library/box:1", "localhost/box:latest"].map(str::to_owned).to_vec();
+            assert_eq!(loaded, [Loaded { id: built[0].id(), names: names.clone(), devices: 0 }]);
+            let image = store.find("box:1").unwrap().unwrap();
+            assert_eq!(store.list().unwrap(), std::slice::from_ref(&image));
+            assert_eq!((image.id, image.size, &image.names), (built[0].id(), 5 + 2 + 1, &names));
+            assert_eq!(image.created.as_deref(), Some("2026-01-01T00:00:00Z"));
+            let layers = store.layers(&image);
+            assert_eq!(fs::read_to_string(layers[0].join("bin/ash")).unwrap(), "#!");
+            assert_eq!(fs::read_to_string(layers[1].join("srv/again")).unwrap(), "1");
+            store.verify(&image).unwrap();
+            let before = listing(temporary.path());
+            assert_eq!(store.load(&archive[..]).unwrap(), loaded);
+            assert_eq!(listing(temporary.path()), before);
+            assert_eq!(Store::open(temporary.path()).unwrap().list().unwrap(), [image]);
+            assert_eq!(listing(temporary.path()), before);
+        };
+        check(docker(&built, plain));
+        check(docker(&built, gzip));
+        check(gzip(&docker(&built, plain)));
+        check(gzip(&docker(&built, gzip)));
+    }
+
+    #[test]
+    fn the_config_is_decoded() {
+        let temporary = Temporary::new();
+        let store = Store::open(temporary.path()).unwrap();
+        store.load(&docker(&[Built { tags: &["x"], layers: &[&base()] }], plain)[..]).unwrap();
+        let env = [("PATH", "/bin"), ("EMPTY", ""), ("EQ", "a=b")];
+        let expected = Config {
+            entrypoint: vec!["/bin/tini".to_owned(), "--".to_owned()],
+            cmd: vec!["serve".to_owned()],
+            env: env.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec(),
+            working_dir: Some("/srv".to_owned()),
+            user: None,
+            stop_signal: Some("SIGINT".to_owned()),
+        };
+        assert_eq!(store.find("x").unwrap().unwrap().config, expected);
+    }
+
+    /// Archives that must be refused, and what the message must name.
+    fn broken() -> Vec<(Vec<u8>, String)> {
+        let (base, other) = (base(), extra("other"));
+        let built = Built { tags: &["x"], layers: &[&base, &other] };
+        let whole = docker(&[Built { tags: &["x"], layers: &[&base, &other] }], plain);
+        let both = config(vec![Digest::of(&base), Digest::of(&other)]);
+        let entry = |layers: &[&str]| json!([{"Config": "c.json", "RepoTags": ["x"], "Layers": layers}]);
+        let with = |config: &[u8], layers: &[&str]| {
+            let tar = Tar::new().file("c.json", config).file("1.tar", &base).file("2.tar", &other);
+            with_manifest(tar, &entry(layers))
+        };
+        let escape = Tar::new().file("../../x", "1").done();
+        let climb = Tar::new().hard_link("x", "/etc/passwd").done();
+        let mut oci = oci(&Built { tags: &[], layers: &[&base] }, ("a", "b")).0;
+        let flipped = oci.windows(4).rposition(|bytes| bytes == b"tini").unwrap();
+        oci[flipped] ^= 1;
+        let first = format!("not {}", Digest::of(&base));
+        let row = |archive: Vec<u8>, text: &str| (archive, text.to_owned());
+        vec![
+            row(with(&both, &["2.tar", "1.tar"]), &first),
+            row(with(&both, &["1.tar", "3.tar"]), "names \"3.tar\" but does not have it"),
+            row(with(&both, &["1.tar"]), "lists 1 layers, its config 2"),
+            row(with(&both, &["1.tar", "../2.tar"]), "leads out of the archive's root"),
+            row(with(b"{}", &["1.tar"]), "cannot decode \"c.json\""),
+            row(with(b"{", &["1.tar"]), "cannot decode \"c.json\""),
+            row(with_manifest(Tar::new(), &entry(&["1.tar"])), "names \"c.json\" but does not have it"),
+            row(with_manifest(Tar::new(), &json!([])), "no image for linux/"),
+            row(with_manifest(Tar::new(), &json!({"a": 1})), "cannot decode \"manifest.json\""),
+            row(Tar::new().file("a", "").done(), "no image archive"),
+            row(Tar::new().file("a", "").file("./a", "").done(), "\"a\" is in it twice"),
+            row(Tar::new().symlink("a", "../../b").done(), "leads out"),
+            row(whole[..whole.len() / 2].to_vec(), "cut short"),
+            row(gzip(&whole)[..400].to_vec(), "cannot read the tar stream"),
+            row(b"not an archive at all".to_vec(), "cannot read the tar stream"),
+            row(Vec::new(), "no image archive"),
+            row(vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0], "compressed with zstd"),
+            row(
+                docker(&[Built { tags: &["x"], layers: &[&base] }], |l| gzip(l)[..60].to_vec()),
+                "cannot decompress",
+            ),
+            row(docker(&[Built { tags: &["x"], layers: &[&base] }], |l| gzip(&l[1..])), &first),
+            row(
+                docker(&[Built { tags: &["X Y"], layers: &[&base] }], plain),
+                "\"X Y\" is not an image reference",
+            ),
+            row(
+                docker(&[Built { tags: &["x"], layers: &[&base, &escape] }], plain),
+                "\"../../x\" is too long or leads",
+            ),
+            row(
+                docker(&[Built { tags: &["x"], layers: &[&base, &climb] }], gzip),
+                "cannot link \"x\" to \"etc/passwd\"",
+            ),
+            row(
+                docker(
+                    &[Built { tags: &["y"], layers: &[&base] }, Built { tags: &["x"], layers: &[&climb] }],
+                    plain,
+                ),
+                "cannot link",
+            ),
+            row(oci, "the content of \"blobs/sha256/"),
+            row(
+                with_manifest(
+                    Tar::new().symlink("l", "k").symlink("k", "l").file("c.json", both),
+                    &entry(&["l", "k"]),
+                ),
+                "more than 8 links to one file",
+            ),
+            row(
+                with_manifest(
+                    Tar::new().file(&format!("{}.json", Digest::of(b"").hex()), built.config()),
+                    &json!([{"Config": format!("{}.json", Digest::of(b"").hex()), "RepoTags": null, "Layers": []}]),
+                ),
+                "not sha256:e3b0c442",
+            ),
+        ]
+    }
+
+    #[test]
+    fn a_broken_archive_is_refused_and_leaves_nothing_behind() {
+        let temporary = Temporary::new();
+        let store = Store::open(temporary.path()).unwrap();
+        let kept = extra("kept");
+        for round in 0..2 {
+            let before = listing(temporary.path());
+            for (archive, expected) in broken() {
+                let text = chain(&store.load(&archive[..]).unwrap_err());
+                assert!(text.contains(&expected), "{text:?} does not say {expected:?}");
+                assert_eq!(listing(temporary.path()), before, "after {text}");
+            }
+            // Once more with an image there that must stay.
+            store.load(&docker(&[Built { tags: &["kept"], layers: &[&kept] }], plain)[..]).unwrap();
+            assert_eq!(store.list().unwrap().len(), 1, "{round}");
+        }
+    }
+
+    #[test]
+    fn an_archive_that_asks_for_too_much_is_refused() {
+        let zeros = Tar::new().file("zeros", vec![0; 3 << 20]).done();
+        let many = (0..300).fold(Tar::new(), |tar, n| tar.file(&n.to_string(), "")).done();
+        let deep = "d/".repeat(200);
+        // Each name is short enough; the link makes the tree twice as deep.
+        let nested = Tar::new()
+            .pax("path", deep.as_bytes())
+            .dir("x")
+            .pax("linkpath", deep.as_bytes())
+            .symlink("l", "x")
+            .pax("path", format!("l/{deep}").as_bytes())
+            .dir("x")
+            .done();
+        let limits = Limits {
+            archive_bytes: 1 << 20,
+            archive_entries: 8,
+            json_bytes: 4096,
+            unpacked_bytes: 2 << 20,
+            unpacked_entries: 200,
+            layers: 3,
+        };
+        let check = |archive: Vec<u8>, expected: &str| {
+            let temporary = Temporary::new();
+            let store = Store { limits: limits.clone(), ..Store::open(temporary.path()).unwrap() };
+            let before = listing(temporary.path());
+            let text = chain(&store.load(&archive[..]).unwrap_err());
+            assert!(text.contains(expected), "{text:?} does not say {expected:?}");
+            assert_eq!(listing(temporary.path()), before);
+        };
+        let (a, b, c, d) = (extra("a"), extra("b"), extra("c"), extra("d"));
+        check(
+            docker(&[Built { tags: &["x"], layers: &[&zeros] }], gzip),
+            "layer.tar\" has more than 2097152 bytes",
+        );
+        check(
+            gzip(&docker(&[Built { tags: &["x"], layers: &[&zeros] }], plain)),
+            "holds more than 1048576 bytes",
+        );
+        check(docker(&[Built { tags: &["x"], layers: &[&many] }], gzip), "more than 200 entries");
+        check(many, "more than 8 entries");
+        check(docker(&[Built { tags: &["x"], layers: &[&a, &b, &c, &d] }], gzip), "more than 3 layers");
+        check(
+            Tar::new().file("manifest.json", vec![b' '; 5000]).done(),
+            "\"manifest.json\" has more than 4096 bytes",
+        );
+        check(docker(&[Built { tags: &["x"], layers: &[&nested] }], gzip), "nested deeper than 256");
+    }
+
+    #[test]
+    fn other_forms_of_archives_are_read() {
+        let (base, extra) = (base(), extra("1"));
+        let built = Built { tags: &["old"], layers: &[&base, &extra] };
+        let manifest =
+            json!([{"Config": "c.json", "RepoTags": null, "Layers": ["1/layer.tar", "2/layer.tar"]}]);
+        let tar = Tar::new().dir("1/").symlink("1/layer.tar", "../0/layer.tar").file("0/layer.tar", &base);
+        let tar = tar.file("here", &extra).hard_link("2/layer.tar", "/here").file("c.json", built.config());
+        let linked = with_manifest(tar, &manifest);
+        let (containerd, manifest) = oci(&built, ("io.containerd.image.name", "quay.io/a/b:2"));
+        let pinned = format!("quay.io/a/b@{manifest}");
+        let check = |archive: &[u8], names: &[&str], find: &str| {
+            let temporary = Temporary::new();
+            let store = Store::open(temporary.path()).unwrap();
+            assert_eq!(store.load(archive).unwrap()[0].names, names);
+            let image = store.find(find).unwrap().unwrap();
+            assert_eq!((image.id, store.layers(&image).len()), (built.id(), 2));
+        };
+        check(&linked, &[], &built.id().to_string());
+        check(&containerd, &["quay.io/a/b:2"], "quay.io/a/b:2");
+        check(&containerd, &["quay.io/a/b:2"], &pinned);
+        check(&containerd, &["quay.io/a/b:2"], &format!("quay.io/a/b:9@{}", built.id()));
+        check(
+            &oci(&built, ("org.opencontainers.image.ref.name", "localhost/b:3")).0,
+            &["localhost/b:3"],
+            "localhost/b:3",
+        );
+        check(&oci(&built, ("org.opencontainers.image.ref.name", "latest")).0, &[], &built.id().hex());
+    }
+
+    #[test]
+    fn an_image_is_found_by_every_way_to_name_it() {
+        let temporary = Temporary::new();
+        let store = Store::open(temporary.path()).unwrap();
+        let base = base();
+        let built = [Built { tags: &["box:1", "quay.io/a/b:2"], layers: &[&base] }];
+        store.load(&docker(&built, plain)[..]).unwrap();
+        let hex = built[0].id().hex();
+        let known =
+            ["box:1", "library/box:1", "docker.io/box:1", "quay.io/a/b:2", &hex, &hex[..12], &hex[..40]];
+        for text in known.map(str::to_owned).into_iter().chain([
+            format!("sha256:{hex}"),
+            format!("sha256:{}", &hex[..12]),
+            format!("box@sha256:{hex}"),
+        ]) {
+            assert_eq!(store.find(&text).unwrap().map(|image| image.id), Some(built[0].id()), "{text}");
+        }
+        for text in [
+            "box",
+            "box:2",
+            "quay.io/a/b",
+            &hex[..11],
+            &format!("other@sha256:{hex}"),
+            &Digest::of(b"").to_string(),
+        ] {
+            assert_eq!(store.find(text).unwrap(), None, "{text}");
+        }
+        assert!(matches!(store.find("Box"), Err(Error::Reference { .. })));
+    }
+
+    #[test]
+    fn a_name_moves_to_the_newer_image() {
+        let temporary = Temporary::new();
+        let store = Store::open(temporary.path()).unwrap();
+        let (old, new) = (extra("old"), extra("new"));
+        let load = |layer: &[u8]| {
+            store.load(&docker(&[Built { tags: &["x"], layers: &[layer] }], plain)[..]).unwrap()[0].id
+        };
+        let (old, new) = (load(&old), load(&new));
+        assert_eq!(store.find("x").unwrap().unwrap().id, new);
+        assert_eq!(store.find(&old.hex()).unwrap().unwrap().names, [""; 0]);
+        assert_eq!(store.remove(&old.hex(), &NO_ONE).unwrap(), Removed::Image(old));
+        assert_eq!(names_of(&store.list().unwrap()), [["docker.io/library/x:latest"]]);
+    }
+
+    #[test]
+    fn removal_keeps_what_others_share() {
+        let temporary = Temporary::new();
+        let store = Store::open(temporary.path()).unwrap();
+        let empty = listing(temporary.path());
+        let (base, one, two) = (base(), extra("1"), extra("2"));
+        let built = [
+            Built { tags: &["one", "uno"], layers: &[&base, &one] },
+            Built { tags: &["two"], layers: &[&base, &two] },
+        ];
+        store.load(&docker(&built, gzip)[..]).unwrap();
+        let layers = || fs::read_dir(temporary.path().join("layers")).unwrap().count();
+        assert_eq!(layers(), 3);
+        let running = BTreeSet::from([built[0].id()]);
+        assert_eq!(
+            store.remove("one", &running).unwrap(),
+            Removed::Name("docker.io/library/one:latest".to_owned())
+        );
+        assert!(
+            matches!(store.remove("uno", &running), Err(Error::InUse { image }) if image == built[0].id())
+        );
+        assert!(matches!(store.remove(&built[0].id().hex(), &running), Err(Error::InUse { .. })));
+        assert_eq!(store.remove("uno", &NO_ONE).unwrap(), Removed::Image(built[0].id()));
+        assert!(matches!(store.remove("uno", &NO_ONE), Err(Error::NotFound { .. })));
+        assert_eq!(layers(), 2);
+        store.verify(&store.find("two").unwrap().unwrap()).unwrap();
+        assert_eq!(
+            store.remove(&built[1].id().to_string(), &running).unwrap(),
+            Removed::Image(built[1].id())
+        );
+        assert_eq!(store.list().unwrap(), []);
+        fs::remove_file(temporary.path().join("names.json")).unwrap();
+        assert_eq!(listing(temporary.path()), empty);
+    }
+
+    #[test]
+    fn loading_again_repairs_what_a_power_cut_damaged() {
+        let temporary = Temporary::new();
+        let base = base();
+        let built = [Built { tags: &["x"], layers: &[&base] }];
+        let layer = temporary.path().join("layers").join(Digest::of(&base).hex());
+        let config = temporary.path().join("configs").join(built[0].id().hex());
+        for damaged in [layer.join("tree/bin/sh"), layer.join("facts.json"), config] {
+            let store = Store::open(temporary.path()).unwrap();
+            store.load(&docker(&built, plain)[..]).unwrap();
+            fs::write(&damaged, "").unwrap();
+            let found = store.find("x").and_then(|image| store.verify(&image.unwrap()));
+            assert!(
+                matches!(found, Err(Error::Damaged { image }) if image == built[0].id()),
+                "{}",
+                damaged.display()
+            );
+            let store = Store::open(temporary.path()).unwrap();
+            assert!(layer.exists());
+            store.load(&docker(&built, plain)[..]).unwrap();
+            let image = store.find("x").unwrap().unwrap();
+            store.verify(&image).unwrap();
+            assert_eq!(store.list().unwrap(), [image]);
+        }
+    }
+
+    #[test]
+    fn opening_removes_what_a_killed_run_left() {
+        let temporary = Temporary::new();
+        let base = base();
+        let store = Store::open(temporary.path()).unwrap();
+        store.load(&docker(&[Built { tags: &["x"], layers: &[&base] }], plain)[..]).unwrap();
+        let clean = listing(temporary.path());
+        fs::create_dir_all(temporary.path().join("tmp/0/a/b/c")).unwrap();
+        fs::write(temporary.path().join("tmp/0/a/file"), "x").unwrap();
+        fs::create_dir_all(temporary.path().join("layers").join(Digest::of(b"").hex()).join("tree")).unwrap();
+        Store::open(temporary.path()).unwrap();
+        assert_eq!(listing(temporary.path()), clean);
+    }
+
+    #[test]
+    fn a_layer_that_hides_all_below_cuts_the_stack() {
+        let temporary = Temporary::new();
+        let store = Store::open(temporary.path()).unwrap();
+        let (base, cut) = (base(), Tar::new().file(".wh..wh..opq", "").file("only", "1").done());
+        store.load(&docker(&[Built { tags: &["x"], layers: &[&base, &cut] }], plain)[..]).unwrap();
+        let image = store.find("x").unwrap().unwrap();
+        let layers = store.layers(&image);
+        assert_eq!(layers.len(), 1);
+        assert_eq!(listing(&layers[0]), ["only"]);
+        assert_eq!(image.size, 8);
+    }
+
+    #[test]
+    fn loads_and_removals_at_once_leave_whole_images() {
+        let temporary = Temporary::new();
+        let store = Store::open(temporary.path()).unwrap();
+        let base = base();
+        let layers: Vec<_> = (0..4).map(|n| extra(&n.to_string())).collect();
+        std::thread::scope(|scope| {
+            for (n, layer) in layers.iter().enumerate() {
+                let (store, base) = (&store, &base);
+                scope.spawn(move || {
+                    let tag = format!("x:{n}");
+                    let archive = docker(&[Built { tags: &[&tag], layers: &[base, layer] }], plain);
+                    for _ in 0..10 {
+                        let id = store.load(&archive[..]).unwrap()[0].id;
+                        store.verify(&store.find(&tag).unwrap().unwrap()).unwrap();
+                        assert_eq!(store.remove(&tag, &NO_ONE).unwrap(), Removed::Image(id));
+                    }
+                });
+            }
+        });
+        assert_eq!(store.list().unwrap(), []);
+        assert_eq!(fs::read_dir(temporary.path().join("layers")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(temporary.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_container_sees_the_image_as_its_layers_left_it() {
+        use super::super::rootfs;
+        if !is_root("a_container_sees_the_image_as_its_layers_left_it") {
+            return;
+        }
+        let temporary = Temporary::new();
+        let store = Store::open(&temporary.path().join("images")).unwrap();
+        let low =
+            Tar::new().file("a/gone", "1").file("a/kept", "2").file("b/hidden", "3").file("c", "4").done();
+        let high = Tar::new().file("a/.wh.gone", "").file("b/.wh..wh..opq", "").file("b/new", "5").done();
+        let archive = docker(&[Built { tags: &["x"], layers: &[&low, &high, &low, &high] }], gzip);
+        store.load(&archive[..]).unwrap();
+        let layers = store.layers(&store.find("x").unwrap().unwrap());
+        let target = temporary.path().join("rootfs");
+        rootfs::mount(&layers, &temporary.path().join("run"), &target).unwrap();
+        let seen = listing(&target);
+        crate::act::mounts::unmount_below(&target).unwrap();
+        assert_eq!(seen, ["a", "a/kept", "b", "b/new", "c"]);
+    }
+}

@@ -1,0 +1,135 @@
+//! What the server says of itself: version, health, the kinds it serves, metrics.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{
+        HeaderMap,
+        header::{ACCEPT, CONTENT_TYPE},
+    },
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::{
+    Api,
+    refusal::Refusal,
+    resource::{self, PODS, Resource},
+};
+use crate::{
+    metrics::{self, Format, Moment},
+    picture::Picture,
+};
+
+/// The newest Kubernetes whose words the API speaks.
+const KUBERNETES: (&str, &str) = ("1", "37");
+
+/// Where the newest picture is found.
+#[derive(Clone, Debug)]
+pub(super) struct Pictures(pub(super) watch::Receiver<Arc<Picture>>);
+
+/// `GET /version`.
+pub(super) async fn version() -> Json<Value> {
+    let (major, minor) = KUBERNETES;
+    Json(json!({
+        "major": major,
+        "minor": minor,
+        "gitVersion": format!("v{major}.{minor}.0+carob-{}", env!("CARGO_PKG_VERSION")),
+        "platform": format!("linux/{}", architecture()),
+    }))
+}
+
+/// As Go names it, and so all clients.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// `GET /healthz`, `/livez`: whoever answers is alive.
+pub(super) async fn healthy() -> &'static str {
+    "ok"
+}
+
+/// `GET /readyz`: whether what is asked for would also be kept.
+pub(super) async fn ready(State(Pictures(picture)): State<Pictures>) -> Result<&'static str, Refusal> {
+    match &picture.borrow().health.store_error {
+        None => Ok("ok"),
+        Some(error) => Err(Refusal::unavailable(format!("the store cannot be written: {error}"))),
+    }
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(State(Pictures(picture)): State<Pictures>, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Format::of_accept(accept);
+    let page = metrics::page(&picture.borrow(), format);
+    ([(CONTENT_TYPE, format.content_type())], page).into_response()
+}
+
+/// `GET /stats/summary`, as at a kubelet's port.
+pub(super) async fn summary(State(api): State<Arc<Api>>) -> Json<Value> {
+    let picture = api.picture.borrow().clone();
+    let moment = Moment { now: (api.now)(), date: (api.clock)() };
+    let places = (api.config.cgroup_fs.as_path(), api.config.pods_cgroup());
+    Json(metrics::summary(&picture, (places.0, &places.1), moment, &api.readings))
+}
+
+/// `GET /api`.
+pub(super) async fn versions() -> Json<Value> {
+    Json(json!({"kind": "APIVersions", "versions": ["v1"]}))
+}
+
+/// `GET /apis`.
+pub(super) async fn groups() -> Json<Value> {
+    let group = |name: &str| {
+        let version = json!({"groupVersion": format!("{name}/v1"), "version": "v1"});
+        json!({"name": name, "versions": [version], "preferredVersion": version})
+    };
+    let groups: Vec<Value> = ["apps", "batch"].map(group).into();
+    Json(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
+}
+
+/// `GET /api/v1`.
+pub(super) async fn resources() -> Json<Value> {
+    let log = json!({
+        "name": format!("{}/log", PODS.plural), "singularName": "", "namespaced": true, "kind": "Pod", "verbs": ["get"],
+    });
+    let mut list = listed("v1");
+    list.push(log);
+    Json(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": list}))
+}
+
+/// `GET /apis/apps/v1`.
+pub(super) async fn group_resources(
+    Path((group, version)): Path<(String, String)>,
+) -> Result<Json<Value>, Refusal> {
+    let version = format!("{group}/{version}");
+    let list = listed(&version);
+    if list.is_empty() {
+        return Err(Refusal::unknown_path());
+    }
+    Ok(Json(
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": list}),
+    ))
+}
+
+/// The kinds of one group and version.
+fn listed(version: &str) -> Vec<Value> {
+    let entry = |resource: Resource| {
+        json!({
+            "name": resource.plural,
+            "singularName": resource.singular,
+            "namespaced": true,
+            "kind": resource.kind.name(),
+            "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update"],
+            "shortNames": resource.short,
+        })
+    };
+    resource::all().filter(|resource| resource.manifest().api_version() == version).map(entry).collect()
+}

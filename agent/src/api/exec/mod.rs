@@ -1,0 +1,213 @@
+//! `…/pods/{name}/exec`: a command in a container that runs, its streams over a WebSocket. `run` stands behind the door and
+//! starts it; here is only who asks for what, and the way of the bytes.
+
+mod channel;
+mod collect;
+mod session;
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{
+        Path, Query, State,
+        rejection::QueryRejection,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    response::Response,
+};
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+
+pub(super) use self::collect::collect;
+pub(crate) use self::session::Ends;
+use self::{
+    channel::Protocol,
+    session::{Pipes, Wanted},
+};
+use super::{
+    Api,
+    logs::chosen,
+    objects::{find, options},
+    pod,
+    refusal::Refusal,
+    resource::PODS,
+};
+use crate::{
+    picture::Picture,
+    pod::{
+        AttemptId,
+        status::{ContainerState, Phase},
+    },
+};
+
+/// Where requests to run a command go.
+#[derive(Clone, Debug)]
+pub(crate) struct ExecDoor {
+    pub(crate) requests: mpsc::Sender<ExecRequest>,
+}
+
+/// A command, and where its exit code goes: 128 + signal if a signal ended it. If nobody waits for that any more, the
+/// command is to be killed.
+#[derive(Debug)]
+pub(crate) enum ExecRequest {
+    /// With streams of the caller's.
+    Stream { id: AttemptId, argv: Vec<String>, ends: Ends, reply: oneshot::Sender<Result<i32, ExecFault>> },
+    /// Its output in one piece, stdout and stderr as they came.
+    Collect {
+        id: AttemptId,
+        argv: Vec<String>,
+        limit: Option<Duration>,
+        reply: oneshot::Sender<Result<(i32, Vec<u8>), ExecFault>>,
+    },
+}
+
+/// Why a command did not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ExecFault {
+    /// There is no such program in the container (127), or it cannot be executed (126).
+    Unable {
+        code: i32,
+        message: String,
+    },
+    TimedOut(String),
+    Failed(String),
+}
+
+type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+/// `GET /api/v1/namespaces/{namespace}/pods/{name}/exec`.
+pub(super) async fn exec(
+    State(api): State<Arc<Api>>,
+    Path((namespace, name)): Path<(String, String)>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    let order = Order::read(options(query)?).map_err(Refusal::bad_request)?;
+    let object = find(&api, PODS, &namespace, &name).await?;
+    let container = chosen(&object, order.container.as_deref()).map_err(Refusal::bad_request)?;
+    let id = running(&api.picture.borrow(), &object, &container).map_err(Refusal::bad_request)?;
+    let (upgrade, protocol) = negotiate(upgrade)?;
+    let pipes = Pipes::make(order.wanted);
+    let (pipes, ends) = pipes.map_err(|e: io::Error| Refusal::failed(format!("cannot make pipes: {e}")))?;
+    let (reply, ended) = oneshot::channel();
+    let argv = order.argv.clone();
+    let request = ExecRequest::Stream { id, argv, ends, reply };
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        // Only now: a command whose client does not come must not run.
+        if api.exec.requests.send(request).await.is_ok() {
+            session::serve(socket, protocol, order, pipes, ended).await;
+        }
+    }))
+}
+
+fn negotiate(upgrade: Upgrade) -> Result<(WebSocketUpgrade, Protocol), Refusal> {
+    let names = Protocol::ALL.map(Protocol::name);
+    let upgrade = upgrade.map_err(|e| Refusal::bad_request(format!("a WebSocket is needed: {e}")))?;
+    let upgrade = upgrade.protocols(names);
+    let chosen = upgrade.selected_protocol().and_then(|name| name.to_str().ok()).and_then(Protocol::named);
+    let protocol = chosen.ok_or_else(|| {
+        Refusal::bad_request(format!(
+            "no known WebSocket subprotocol is offered: known are {}",
+            names.join(", ")
+        ))
+    })?;
+    Ok((upgrade, protocol))
+}
+
+/// What the query asks for.
+#[derive(Debug, PartialEq)]
+struct Order {
+    container: Option<String>,
+    argv: Vec<String>,
+    wanted: Wanted,
+}
+
+impl Order {
+    fn read(query: Vec<(String, String)>) -> Result<Self, String> {
+        let mut order = Self { container: None, argv: Vec::new(), wanted: Wanted::default() };
+        let mut tty = false;
+        for (key, value) in query {
+            match key.as_str() {
+                "container" if value.is_empty() => (),
+                "container" => order.container = Some(value),
+                "command" => order.argv.push(value),
+                "stdin" => order.wanted.stdin = flag(&key, &value)?,
+                "stdout" => order.wanted.stdout = flag(&key, &value)?,
+                "stderr" => order.wanted.stderr = flag(&key, &value)?,
+                "tty" => tty = flag(&key, &value)?,
+                _ => (),
+            }
+        }
+        if tty {
+            return Err(
+                "tty: terminals are not supported yet: ask without tty (kubectl exec without -t)".to_owned()
+            );
+        }
+        if order.argv.is_empty() {
+            return Err("you must specify at least one command for the container".to_owned());
+        }
+        if order.wanted == Wanted::default() {
+            return Err("you must specify at least one of stdin, stdout, stderr".to_owned());
+        }
+        Ok(order)
+    }
+}
+
+/// As Kubernetes reads a flag of a query.
+fn flag(key: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "true" | "1" | "" => Ok(true),
+        "false" | "0" => Ok(false),
+        other => Err(format!("{key}: {other:?} is neither true nor false")),
+    }
+}
+
+/// The attempt that runs in a container.
+fn running(picture: &Picture, object: &Value, container: &str) -> Result<AttemptId, String> {
+    let Some(pod) = pod::of(object, picture) else {
+        return Err(format!("container not found ({container:?}): the pod has not started yet"));
+    };
+    let phase = pod.status.phase;
+    if matches!(phase, Phase::Succeeded | Phase::Failed) {
+        let phase = phase.name();
+        return Err(format!("cannot exec into a container in a completed pod; current phase is {phase}"));
+    }
+    match pod.status.containers.iter().find(|status| status.name == container).map(|status| &status.state) {
+        Some(ContainerState::Running(live)) => Ok(live.id.clone()),
+        Some(ContainerState::Waiting { reason, .. }) => {
+            Err(format!("container not found ({container:?}): it is waiting to start: {reason}"))
+        }
+        Some(ContainerState::Terminated(_)) => {
+            Err(format!("container not found ({container:?}): it has ended"))
+        }
+        None => Err(format!("container not found ({container:?})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_says_what_is_to_be_run() {
+        let pairs = |text: &str| -> Vec<(String, String)> {
+            let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+        };
+        let rows: [(&str, Result<&[&str], &str>); 6] = [
+            ("command=ls&command=-l&stdout=true", Ok(&["ls", "-l"])),
+            ("command=ls&stderr=1&container=", Ok(&["ls"])),
+            ("stdout=true", Err("at least one command")),
+            ("command=ls", Err("at least one of stdin, stdout, stderr")),
+            ("command=ls&stdout=true&tty=true", Err("terminals are not supported yet")),
+            ("command=ls&stdout=maybe", Err("stdout: \"maybe\"")),
+        ];
+        for (query, expected) in rows {
+            match (Order::read(pairs(query)), expected) {
+                (Ok(order), Ok(argv)) => assert_eq!(order.argv, argv, "{query}"),
+                (Err(fault), Err(part)) => assert!(fault.contains(part), "{query}: {fault}"),
+                (found, _) => panic!("{query}: {found:?}"),
+            }
+        }
+    }
+}

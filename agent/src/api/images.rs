@@ -1,0 +1,170 @@
+//! The image store's door: requests in, answers out. `run` stands behind it and does the work.
+
+use std::{
+    io::{self, Read},
+    sync::Arc,
+};
+
+use axum::{
+    Json,
+    body::{Body, Bytes},
+    extract::{Query, State},
+};
+use http_body_util::BodyExt;
+use hyper::body::Frame;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Api,
+    objects::{Answer, options},
+    refusal::Refusal,
+};
+
+/// Pieces of an archive that may wait for the reader.
+const PIECES: usize = 16;
+
+/// Where requests about images go.
+#[derive(Clone, Debug)]
+pub(crate) struct ImageDoor {
+    pub(crate) requests: mpsc::Sender<ImageRequest>,
+}
+
+/// What is wanted, and where the answer goes.
+#[derive(Debug)]
+pub(crate) enum ImageRequest {
+    Load { archive: Archive, reply: oneshot::Sender<Result<Vec<ImageRow>, ImageFault>> },
+    List { reply: oneshot::Sender<Result<Vec<ImageRow>, ImageFault>> },
+    Remove { name: String, reply: oneshot::Sender<Result<(), ImageFault>> },
+}
+
+/// One image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ImageRow {
+    pub(crate) names: Vec<String>,
+    /// `sha256:…` of its config.
+    pub(crate) id: String,
+    /// Bytes on disk, layers included.
+    pub(crate) size: u64,
+    /// RFC 3339, as the image's builder wrote it.
+    pub(crate) created: Option<String>,
+}
+
+/// Why it was not done. The text says what was attempted on what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ImageFault {
+    /// The archive or the name is no good.
+    Refused(String),
+    Absent(String),
+    InUse(String),
+    Failed(String),
+}
+
+/// An archive on its way in. Reading blocks, so read it on a thread that may.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    pieces: mpsc::Receiver<Piece>,
+    rest: Bytes,
+    ended: Ended,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Data(Bytes),
+    /// The client has said all. Without it the archive is cut off.
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    No,
+    Yes,
+}
+
+impl Read for Archive {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() && self.ended == Ended::No {
+            match self.pieces.blocking_recv() {
+                Some(Piece::Data(data)) => self.rest = data,
+                Some(Piece::End) => self.ended = Ended::Yes,
+                None => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the upload was cut off")),
+            }
+        }
+        let length = into.len().min(self.rest.len());
+        into[..length].copy_from_slice(&self.rest.split_to(length));
+        Ok(length)
+    }
+}
+
+impl ImageDoor {
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, ImageFault>>) -> ImageRequest,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || Refusal::unavailable("the agent is stopping");
+        self.requests.send(request(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?.map_err(refusal)
+    }
+}
+
+fn refusal(fault: ImageFault) -> Refusal {
+    match fault {
+        ImageFault::Refused(text) => Refusal::bad_request(text),
+        ImageFault::Absent(text) => Refusal::absent(text),
+        ImageFault::InUse(text) => Refusal::conflict(text),
+        ImageFault::Failed(text) => Refusal::failed(text),
+    }
+}
+
+/// `POST /carob/v1/images`: the body is the archive.
+pub(super) async fn load(State(api): State<Arc<Api>>, body: Body) -> Answer {
+    let (pieces, archive) = mpsc::channel(PIECES);
+    let archive = Archive { pieces: archive, rest: Bytes::new(), ended: Ended::No };
+    let loaded = api.images.ask(|reply| ImageRequest::Load { archive, reply });
+    let (loaded, ()) = tokio::join!(loaded, forward(body, pieces));
+    Ok(rows(&loaded?))
+}
+
+/// Passes the body on. What nobody reads any more is read to its end all the same: the client listens only then.
+async fn forward(mut body: Body, pieces: mpsc::Sender<Piece>) {
+    while let Some(frame) = body.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => drop(pieces.send(Piece::Data(data)).await),
+            // Trailers say nothing of the archive.
+            Ok(Err(_)) => {}
+            Err(_) => return,
+        }
+    }
+    drop(pieces.send(Piece::End).await);
+}
+
+/// `GET /carob/v1/images`.
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Answer {
+    Ok(rows(&api.images.ask(|reply| ImageRequest::List { reply }).await?))
+}
+
+/// The query of `remove`.
+#[derive(Debug, Deserialize)]
+pub(super) struct NameQuery {
+    name: String,
+}
+
+/// `DELETE /carob/v1/images?name=…`.
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    query: Result<Query<NameQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer {
+    let NameQuery { name } = options(query)?;
+    api.images.ask(|reply| ImageRequest::Remove { name, reply }).await?;
+    Ok(Json(json!({})))
+}
+
+fn rows(images: &[ImageRow]) -> Json<Value> {
+    let row = |image: &ImageRow| {
+        let ImageRow { names, id, size, created } = image;
+        json!({"names": names, "id": id, "size": size, "created": created})
+    };
+    Json(json!({"items": images.iter().map(row).collect::<Vec<_>>()}))
+}

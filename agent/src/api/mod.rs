@@ -1,0 +1,180 @@
+//! The HTTP server: a subset of the Kubernetes API on the unix socket, and metrics.
+//!
+//! It writes objects, nothing else. Status comes from the picture, history from the journal; what an object asks for is
+//! done by the loop, which sees it in the store.
+
+mod about;
+mod admission;
+mod change;
+mod claim;
+mod date;
+mod exec;
+mod images;
+mod ledger;
+mod logs;
+mod objects;
+mod pod;
+mod refusal;
+mod resource;
+mod selector;
+mod update;
+mod workload;
+
+use std::{io, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{ConnectInfo, DefaultBodyLimit, FromRef, Request, connect_info::Connected},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+    serve::IncomingStream,
+};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::watch,
+};
+
+pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
+pub(crate) use self::images::{ImageDoor, ImageFault, ImageRequest, ImageRow};
+use self::{about::Pictures, refusal::Refusal};
+use crate::{
+    config::Config,
+    metrics,
+    picture::Picture,
+    pod::Stamp,
+    store::{Journal, Objects},
+};
+
+/// No object is larger: etcd's limit, and so Kubernetes'.
+const OBJECT_LIMIT: usize = 3 << 20;
+
+/// What the server answers from.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    pub(crate) objects: Objects,
+    /// Read only.
+    pub(crate) journal: Journal,
+    pub(crate) picture: watch::Receiver<Arc<Picture>>,
+    pub(crate) images: ImageDoor,
+    pub(crate) exec: ExecDoor,
+    pub(crate) config: Arc<Config>,
+    /// The wall clock: dates of objects, `sinceSeconds`.
+    pub(crate) clock: fn() -> jiff::Timestamp,
+    /// The clock that nobody sets: rates.
+    pub(crate) now: fn() -> Stamp,
+    pub(crate) readings: metrics::Readings,
+}
+
+/// Serves the whole API to root and to the agent's own user. Ends only with the runtime.
+pub(crate) async fn serve_socket(api: Api, listener: UnixListener) -> io::Result<()> {
+    let service = router(api).layer(middleware::from_fn(admit_peer));
+    axum::serve(listener, service.into_make_service_with_connect_info::<Peer>()).await
+}
+
+/// Serves metrics and nothing that could change anything, to whoever reaches the port.
+pub(crate) async fn serve_metrics(
+    picture: watch::Receiver<Arc<Picture>>,
+    listener: TcpListener,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(about::metrics))
+        .route("/healthz", get(about::healthy))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(Pictures(picture));
+    axum::serve(listener, router).await
+}
+
+fn router(api: Api) -> Router {
+    Router::new()
+        .merge(about_routes())
+        .merge(object_routes())
+        .merge(own_routes())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(Arc::new(api))
+}
+
+fn about_routes() -> Router<Arc<Api>> {
+    Router::new()
+        .route("/version", get(about::version))
+        .route("/healthz", get(about::healthy))
+        .route("/livez", get(about::healthy))
+        .route("/readyz", get(about::ready))
+        .route("/metrics", get(about::metrics))
+        .route("/stats/summary", get(about::summary))
+        .route("/api", get(about::versions))
+        .route("/apis", get(about::groups))
+        .route("/api/v1", get(about::resources))
+        .route("/apis/{group}/{version}", get(about::group_resources))
+}
+
+fn object_routes() -> Router<Arc<Api>> {
+    let roots = ["/api/v1", "/apis/apps/v1", "/apis/batch/v1"];
+    let objects = roots.into_iter().fold(Router::new(), |router, root| {
+        let one = get(objects::read).put(change::replace).patch(change::patch).delete(objects::delete);
+        let list = get(objects::list_namespace).post(objects::create).delete(objects::delete_collection);
+        let within = Router::new()
+            .route("/{plural}", get(objects::list_all))
+            .route("/namespaces/{namespace}/{plural}", list)
+            .route("/namespaces/{namespace}/{plural}/{name}", one)
+            .layer(middleware::from_fn(move |request, next| resource::belongs(root, request, next)));
+        router.nest(root, within)
+    });
+    objects
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::log))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec))
+        .layer(DefaultBodyLimit::max(OBJECT_LIMIT))
+}
+
+fn own_routes() -> Router<Arc<Api>> {
+    let images = get(images::list).post(images::load).delete(images::remove);
+    Router::new()
+        .route("/carob/v1/ledger", get(ledger::rows))
+        .route("/carob/v1/gone/{plural}/{namespace}/{name}", get(objects::gone))
+        .route("/carob/v1/exec/{namespace}/{name}", post(exec::collect))
+        .route("/carob/v1/images", images.layer(DefaultBodyLimit::disable()))
+}
+
+impl FromRef<Arc<Api>> for Pictures {
+    fn from_ref(api: &Arc<Api>) -> Self {
+        Self(api.picture.clone())
+    }
+}
+
+async fn unknown_path() -> Refusal {
+    Refusal::unknown_path()
+}
+
+async fn unknown_method() -> Refusal {
+    Refusal::method_not_allowed("the server does not allow this method on the requested resource")
+}
+
+/// The user at the other end of the socket, as the kernel tells it.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    uid: Option<u32>,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
+    }
+}
+
+/// The socket's mode keeps others out already; a mode can be changed by mistake, this cannot.
+async fn admit_peer(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
+    if may_speak(peer.uid, rustix::process::geteuid().as_raw()) {
+        next.run(request).await
+    } else {
+        Refusal::stranger(peer.uid).into_response()
+    }
+}
+
+fn may_speak(peer: Option<u32>, own: u32) -> bool {
+    peer.is_some_and(|uid| uid == 0 || uid == own)
+}
+
+#[cfg(test)]
+mod tests;

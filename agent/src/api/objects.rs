@@ -1,0 +1,305 @@
+//! Reading, creating and deleting objects over HTTP. What may be stored is `admission`'s to decide, what a status says
+//! `pod`'s.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{
+        Path, Query, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    Api, OBJECT_LIMIT,
+    admission::{self, DeleteOptions},
+    claim, pod,
+    refusal::Refusal,
+    resource::Resource,
+    selector::Selector,
+    workload,
+};
+use crate::{
+    pod::PodUid,
+    store::{Error, Kind},
+};
+
+/// Content types of a body that `manifest` can read: JSON is YAML.
+const TEXTS: [&str; 5] =
+    ["application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
+
+pub(super) type Answer = Result<Json<Value>, Refusal>;
+pub(super) type Options<T> = Result<Query<T>, QueryRejection>;
+
+/// The query of a list.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct ListQuery {
+    label_selector: String,
+    field_selector: String,
+    watch: String,
+}
+
+/// The query of a create or a delete.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct WriteQuery {
+    pub(super) dry_run: Option<String>,
+    grace_period_seconds: Option<u32>,
+}
+
+/// Whether a write is to leave a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    Real,
+    Dry,
+}
+
+impl Writing {
+    pub(super) fn asked(dry_run: Option<&str>) -> Result<Self, Refusal> {
+        match dry_run {
+            None | Some("") => Ok(Self::Real),
+            Some("All") => Ok(Self::Dry),
+            Some(other) => {
+                Err(Refusal::bad_request(format!("dryRun: {other:?} is not accepted; \"All\" is needed")))
+            }
+        }
+    }
+}
+
+/// `GET /api/v1/pods`.
+pub(super) async fn list_all(
+    State(api): State<Arc<Api>>,
+    Path(plural): Path<String>,
+    query: Options<ListQuery>,
+) -> Answer {
+    list(&api, Resource::named(&plural)?, None, options(query)?).await
+}
+
+/// `GET /api/v1/namespaces/{namespace}/pods`.
+pub(super) async fn list_namespace(
+    State(api): State<Arc<Api>>,
+    Path((namespace, plural)): Path<(String, String)>,
+    query: Options<ListQuery>,
+) -> Answer {
+    list(&api, Resource::named(&plural)?, Some(&namespace), options(query)?).await
+}
+
+/// `GET /api/v1/namespaces/{namespace}/pods/{name}`.
+pub(super) async fn read(
+    State(api): State<Arc<Api>>,
+    Path((namespace, plural, name)): Path<(String, String, String)>,
+) -> Answer {
+    let resource = Resource::named(&plural)?;
+    let object = find(&api, resource, &namespace, &name).await?;
+    Ok(Json(shown(&api, resource, object)))
+}
+
+/// `POST /api/v1/namespaces/{namespace}/pods`.
+pub(super) async fn create(
+    State(api): State<Arc<Api>>,
+    Path((namespace, plural)): Path<(String, String)>,
+    query: Options<WriteQuery>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<Value>), Refusal> {
+    let resource = Resource::named(&plural)?;
+    let writing = Writing::asked(options(query)?.dry_run.as_deref())?;
+    readable(&headers)?;
+    let object = admission::submitted(resource, &namespace, &whole(body)?)?;
+    let uid = PodUid(uuid::Uuid::new_v4().to_string());
+    let object = admission::admit(resource, object, &uid, (api.clock)())?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let failed = |error: Error| Refusal::of_store(&error, resource, &name);
+    let object = match writing {
+        Writing::Real => api.objects.create(resource.kind, object).await.map_err(failed)?,
+        Writing::Dry => match api.objects.get(resource.kind, &namespace, &name).await.map_err(failed)? {
+            Some(_) => return Err(Refusal::already_exists(resource, &name)),
+            None => object,
+        },
+    };
+    Ok((StatusCode::CREATED, Json(shown(&api, resource, object))))
+}
+
+/// `DELETE /api/v1/namespaces/{namespace}/pods/{name}`: marks the object. The loop ends what runs, then removes it.
+pub(super) async fn delete(
+    State(api): State<Arc<Api>>,
+    Path((namespace, plural, name)): Path<(String, String, String)>,
+    query: Options<WriteQuery>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let resource = Resource::named(&plural)?;
+    let (asked, writing) = deletion(options(query)?, body)?;
+    end(&api, resource, (&namespace, &name), &asked, writing).await
+}
+
+/// `DELETE /api/v1/namespaces/{namespace}/pods`: all that the selectors choose, and answers with what they were.
+pub(super) async fn delete_collection(
+    State(api): State<Arc<Api>>,
+    Path((namespace, plural)): Path<(String, String)>,
+    chosen: Options<ListQuery>,
+    query: Options<WriteQuery>,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let resource = Resource::named(&plural)?;
+    let (asked, writing) = deletion(options(query)?, body)?;
+    let Json(list) = list(&api, resource, Some(&namespace), options(chosen)?).await?;
+    for object in list["items"].as_array().into_iter().flatten() {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        match end(&api, resource, (&namespace, name), &asked, writing).await {
+            // Somebody else was quicker.
+            Err(refusal) if refusal.is_not_found() => {}
+            ended => drop(ended?),
+        }
+    }
+    Ok(Json(list))
+}
+
+fn deletion(
+    query: WriteQuery,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(DeleteOptions, Writing), Refusal> {
+    let mut asked = DeleteOptions::of_body(&whole(body)?)?;
+    asked.grace_period_seconds = asked.grace_period_seconds.or(query.grace_period_seconds);
+    let dry_run = query.dry_run.or_else(|| asked.dry_run.first().cloned());
+    let writing = Writing::asked(dry_run.as_deref())?;
+    Ok((asked, writing))
+}
+
+async fn end(
+    api: &Api,
+    resource: Resource,
+    (namespace, name): (&str, &str),
+    asked: &DeleteOptions,
+    writing: Writing,
+) -> Answer {
+    loop {
+        let object = find(api, resource, namespace, name).await?;
+        let Some(doomed) = admission::doomed(resource, &object, asked, (api.clock)())? else {
+            return Ok(Json(shown(api, resource, object)));
+        };
+        if writing == Writing::Dry {
+            return Ok(Json(shown(api, resource, doomed)));
+        }
+        if matches!(resource.kind, Kind::ConfigMap | Kind::Secret) {
+            return remove(api, resource, &object).await;
+        }
+        let read = object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok());
+        match api.objects.replace(resource.kind, doomed, read).await {
+            Ok(object) => return Ok(Json(shown(api, resource, object))),
+            // Somebody else was quicker: look again. Each turn here is another's finished write.
+            Err(Error::Conflict { .. }) => {}
+            Err(error) => return Err(Refusal::of_store(&error, resource, name)),
+        }
+    }
+}
+
+/// `GET /carob/v1/gone/{plural}/{namespace}/{name}?uid=…`: answers once that object is no more.
+pub(super) async fn gone(
+    State(api): State<Arc<Api>>,
+    Path((plural, namespace, name)): Path<(String, String, String)>,
+    query: Options<UidQuery>,
+) -> Answer {
+    let resource = Resource::named(&plural)?;
+    let UidQuery { uid } = options(query)?;
+    let mut changed = api.objects.changed();
+    loop {
+        changed.mark_unchanged();
+        let found = api.objects.get(resource.kind, &namespace, &name).await;
+        let found = found.map_err(|error| Refusal::of_store(&error, resource, &name))?;
+        if found.is_none_or(|object| object["metadata"]["uid"] != json!(uid)) {
+            return Ok(Json(json!({})));
+        }
+        if changed.changed().await.is_err() {
+            return Err(Refusal::unavailable("the agent is stopping"));
+        }
+    }
+}
+
+/// The query of `gone`.
+#[derive(Debug, Deserialize)]
+pub(super) struct UidQuery {
+    uid: String,
+}
+
+/// Nothing has to end first: it is gone at once.
+async fn remove(api: &Api, resource: Resource, object: &Value) -> Answer {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+    let (name, uid) = (text("name"), text("uid"));
+    let removed = api.objects.remove(resource.kind, text("namespace"), name, uid).await;
+    removed.map_err(|error| Refusal::of_store(&error, resource, name))?;
+    Ok(Json(json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {"name": name, "kind": resource.plural, "uid": uid},
+    })))
+}
+
+async fn list(api: &Api, resource: Resource, namespace: Option<&str>, query: ListQuery) -> Answer {
+    if matches!(query.watch.as_str(), "true" | "1") {
+        return Err(Refusal::method_not_allowed("watching is not supported yet: list again"));
+    }
+    let selector =
+        Selector::parse(&query.label_selector, &query.field_selector).map_err(Refusal::bad_request)?;
+    let (objects, version) = api
+        .objects
+        .list(resource.kind, namespace)
+        .await
+        .map_err(|error| Refusal::of_store(&error, resource, ""))?;
+    let chosen = objects.into_iter().filter(|object| selector.matches(object));
+    let items: Vec<Value> = chosen.map(|object| shown(api, resource, object)).collect();
+    Ok(Json(json!({
+        "kind": format!("{}List", resource.kind.name()),
+        "apiVersion": resource.manifest().api_version(),
+        "metadata": {"resourceVersion": version.to_string()},
+        "items": items,
+    })))
+}
+
+/// The stored object, or 404.
+pub(super) async fn find(
+    api: &Api,
+    resource: Resource,
+    namespace: &str,
+    name: &str,
+) -> Result<Value, Refusal> {
+    let found = api.objects.get(resource.kind, namespace, name).await;
+    let found = found.map_err(|error| Refusal::of_store(&error, resource, name))?;
+    found.ok_or_else(|| Refusal::not_found(resource, name))
+}
+
+pub(super) fn shown(api: &Api, resource: Resource, object: Value) -> Value {
+    match resource.kind {
+        Kind::Pod => pod::shown(object, &api.picture.borrow()),
+        Kind::PersistentVolumeClaim => claim::shown(object),
+        Kind::ConfigMap | Kind::Secret => object,
+        Kind::Workload(kind) => workload::shown(kind, object, &api.picture.borrow()),
+    }
+}
+
+/// The query, or why it cannot be read.
+pub(super) fn options<T>(query: Options<T>) -> Result<T, Refusal> {
+    query.map(|Query(options)| options).map_err(|rejection| Refusal::bad_request(rejection.body_text()))
+}
+
+pub(super) fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::too_large(OBJECT_LIMIT),
+        _ => Refusal::bad_request(rejection.body_text()),
+    })
+}
+
+/// Refuses bodies that are neither JSON nor YAML. One without a content type is taken as JSON.
+pub(super) fn readable(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(found) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let found = String::from_utf8_lossy(found.as_bytes());
+    let media = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if TEXTS.contains(&media.as_str()) { Ok(()) } else { Err(Refusal::media_type(&found)) }
+}

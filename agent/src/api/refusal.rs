@@ -1,0 +1,253 @@
+//! What the API says when it does not do what it was asked: Kubernetes' `Status` object.
+//!
+//! Words only. Which refusal fits is decided where the request is read.
+
+use axum::{
+    Json,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{resource::Resource, update::Bar};
+use crate::{
+    manifest::{Fault, FaultKind, Faults},
+    store,
+};
+
+/// A request that was not carried out, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Refusal {
+    code: StatusCode,
+    reason: &'static str,
+    message: String,
+    details: Option<Value>,
+}
+
+impl Refusal {
+    fn plain(code: StatusCode, reason: &'static str, message: String) -> Self {
+        Self { code, reason, message, details: None }
+    }
+
+    fn of_object(
+        code: StatusCode,
+        reason: &'static str,
+        resource: Resource,
+        name: &str,
+        message: String,
+    ) -> Self {
+        let details = Some(json!({"name": name, "kind": resource.plural}));
+        Self { code, reason, message, details }
+    }
+
+    /// 400: the request cannot be understood.
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+        Self::plain(StatusCode::BAD_REQUEST, "BadRequest", message.into())
+    }
+
+    /// 404 for a path that is not part of the API.
+    pub(super) fn unknown_path() -> Self {
+        let message = "the server could not find the requested resource".to_owned();
+        Self::plain(StatusCode::NOT_FOUND, "NotFound", message)
+    }
+
+    /// 404 for an object.
+    pub(super) fn not_found(resource: Resource, name: &str) -> Self {
+        let message = format!("{} {name:?} not found", resource.plural);
+        Self::of_object(StatusCode::NOT_FOUND, "NotFound", resource, name, message)
+    }
+
+    /// 404 for something that is not a Kubernetes object.
+    pub(super) fn absent(message: String) -> Self {
+        Self::plain(StatusCode::NOT_FOUND, "NotFound", message)
+    }
+
+    pub(super) fn is_not_found(&self) -> bool {
+        self.code == StatusCode::NOT_FOUND
+    }
+
+    /// 409: the name is taken.
+    pub(super) fn already_exists(resource: Resource, name: &str) -> Self {
+        let message = format!("{} {name:?} already exists", resource.plural);
+        Self::of_object(StatusCode::CONFLICT, "AlreadyExists", resource, name, message)
+    }
+
+    /// 409: what the caller assumed is not so.
+    pub(super) fn conflict(message: String) -> Self {
+        Self::plain(StatusCode::CONFLICT, "Conflict", message)
+    }
+
+    /// 403: understood, and not allowed.
+    pub(super) fn forbidden(resource: Resource, name: &str, why: &str) -> Self {
+        let message = format!("{} {name:?} is forbidden: {why}", resource.plural);
+        Self::of_object(StatusCode::FORBIDDEN, "Forbidden", resource, name, message)
+    }
+
+    /// 403 for a caller who may not speak at all.
+    pub(super) fn stranger(uid: Option<u32>) -> Self {
+        let who = uid.map_or("an unknown user".to_owned(), |uid| format!("uid {uid}"));
+        let message = format!("only root and the agent's own user may use this socket, not {who}");
+        Self::plain(StatusCode::FORBIDDEN, "Forbidden", message)
+    }
+
+    /// 405: a verb that this part of the API does not have.
+    pub(super) fn method_not_allowed(message: impl Into<String>) -> Self {
+        Self::plain(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message.into())
+    }
+
+    /// 413.
+    pub(super) fn too_large(limit: usize) -> Self {
+        let message = format!("the request body is larger than {limit} bytes");
+        Self::plain(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+    }
+
+    /// 415.
+    pub(super) fn media_type(found: &str) -> Self {
+        let message = format!(
+            "the body of the request was in an unknown format {found:?}; accepted are application/json and application/yaml"
+        );
+        Self::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+    }
+
+    /// 415 for a way of patching.
+    pub(super) fn patch_type(found: &str, accepted: &str) -> Self {
+        let message = format!("a patch of type {found:?} is not supported yet; accepted is {accepted}");
+        Self::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+    }
+
+    /// 422 for a change that the object does not allow.
+    pub(super) fn barred(resource: Resource, name: &str, bar: &Bar) -> Self {
+        let (kind, Bar { reason, field, message }) = (resource.kind.name(), bar);
+        let cause = json!({"reason": reason, "field": field, "message": message});
+        Self {
+            code: StatusCode::UNPROCESSABLE_ENTITY,
+            reason: "Invalid",
+            message: format!("{kind} {name:?} is invalid: {field}: {message}"),
+            details: Some(json!({"name": name, "kind": kind, "causes": [cause]})),
+        }
+    }
+
+    /// 422 for a part of a spec that cannot change.
+    pub(super) fn immutable(resource: Resource, name: &str, field: &str) -> Self {
+        let (kind, field) = (resource.kind.name(), format!("spec.{field}"));
+        let said = "Invalid value: field is immutable";
+        let cause = json!({"reason": "FieldValueInvalid", "field": field, "message": said});
+        Self {
+            code: StatusCode::UNPROCESSABLE_ENTITY,
+            reason: "Invalid",
+            message: format!("{kind} {name:?} is invalid: {field}: {said}"),
+            details: Some(json!({"name": name, "kind": kind, "causes": [cause]})),
+        }
+    }
+
+    /// 422 for a change of a spec that cannot change at all.
+    pub(super) fn unchangeable(resource: Resource, name: &str) -> Self {
+        let kind = resource.kind.name();
+        let said = format!(
+            "Forbidden: {} updates may not change fields other than metadata.labels and metadata.annotations",
+            resource.singular
+        );
+        let cause = json!({"reason": "FieldValueForbidden", "field": "spec", "message": said});
+        Self {
+            code: StatusCode::UNPROCESSABLE_ENTITY,
+            reason: "Invalid",
+            message: format!("{kind} {name:?} is invalid: spec: {said}"),
+            details: Some(json!({"name": name, "kind": kind, "causes": [cause]})),
+        }
+    }
+
+    /// 503: something the request needs is not there now.
+    pub(super) fn unavailable(message: impl Into<String>) -> Self {
+        Self::plain(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message.into())
+    }
+
+    /// 504: it took longer than the caller allowed.
+    pub(super) fn timed_out(message: String) -> Self {
+        Self::plain(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
+    }
+
+    /// 500: the agent failed.
+    pub(super) fn failed(message: String) -> Self {
+        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+    }
+
+    /// 500, in the words of the error and all it came from.
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
+        Self::failed(chain(error))
+    }
+
+    /// 400 for text that cannot be read as an object, 422 for an object that breaks a rule; every fault is a cause.
+    pub(super) fn faulty(resource: Resource, name: &str, faults: &Faults) -> Self {
+        let Some(causes) = faults.0.iter().map(cause).collect::<Option<Vec<Value>>>() else {
+            return Self::bad_request(listed(&faults.0));
+        };
+        // The object could be read: its fields name the places better than lines of a body nobody sees.
+        let fields: Vec<Fault> =
+            faults.0.iter().map(|fault| Fault { place: None, ..fault.clone() }).collect();
+        Self {
+            code: StatusCode::UNPROCESSABLE_ENTITY,
+            reason: "Invalid",
+            message: format!("{} {name:?} is invalid: {}", resource.kind.name(), listed(&fields)),
+            details: Some(json!({"name": name, "kind": resource.kind.name(), "causes": causes})),
+        }
+    }
+
+    /// What a failed call to the store means to the caller.
+    pub(super) fn of_store(error: &store::Error, resource: Resource, name: &str) -> Self {
+        match error {
+            store::Error::AlreadyExists(_) => Self::already_exists(resource, name),
+            store::Error::NotFound(_) => Self::not_found(resource, name),
+            store::Error::Conflict { .. } => {
+                Self::conflict(format!("{} {name:?} has been changed meanwhile: try again", resource.plural))
+            }
+            other => Self::internal(other),
+        }
+    }
+
+    /// The `Status` object.
+    fn status(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+            "code": self.code.as_u16(),
+        });
+        if let Some(details) = &self.details {
+            status["details"] = details.clone();
+        }
+        status
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        if self.code.is_server_error() {
+            tracing::warn!(code = self.code.as_u16(), message = self.message, "a request failed");
+        }
+        (self.code, Json(self.status())).into_response()
+    }
+}
+
+fn listed(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// One entry of `details.causes`; `None` for a fault that keeps the text from being an object at all.
+fn cause(fault: &Fault) -> Option<Value> {
+    let reason = match fault.kind {
+        FaultKind::Syntax | FaultKind::Duplicate | FaultKind::Unknown | FaultKind::Type => return None,
+        FaultKind::Missing => "FieldValueRequired",
+        FaultKind::Value => "FieldValueInvalid",
+        FaultKind::Unsupported => "FieldValueNotSupported",
+    };
+    Some(json!({"reason": reason, "field": fault.field, "message": fault.message}))
+}
+
+/// An error and all it came from, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}

@@ -1,0 +1,308 @@
+//! Every path and knob of the agent, with its default. The only place that reads the environment.
+//!
+//! Precedence: flag, then file, then default. `Config::under` moves all paths below another root for tests.
+#![expect(clippy::disallowed_methods, reason = "reads the configuration file and the environment")]
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::pod::range::{self, Range};
+
+/// Where the file is looked for if no flag names one.
+pub(crate) const DEFAULT_FILE: &str = "/etc/carob/config.json";
+/// Each thread's stack, in bytes. The usual 2 MiB is the size of a huge page, and where huge pages are on ("always")
+/// the first use of such a stack takes all of it.
+pub(crate) const STACK: usize = 1 << 20;
+const POD_UNIT: &str = "carob.slice/carob-pods.service";
+
+/// The agent's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// What must outlive a reboot: database, images, volumes.
+    pub(crate) state: PathBuf,
+    /// What lives as long as the boot: socket, bundles, namespace files. Must be a tmpfs.
+    pub(crate) run: PathBuf,
+    /// `/var/log`: `pods/` and `containers/` below it are where log shippers look.
+    pub(crate) logs: PathBuf,
+    /// The folder of static manifests.
+    pub(crate) manifests: PathBuf,
+    /// Where `/metrics` is served, if anywhere but on the socket.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// The cgroup v2 mount.
+    pub(crate) cgroup_fs: PathBuf,
+    /// Path below `cgroup_fs` of the subtree that is ours; pods live in `pods/` below it.
+    pub(crate) cgroup: String,
+    /// The bpffs mount.
+    pub(crate) bpffs: PathBuf,
+    /// The node's name in status and metrics.
+    pub(crate) node: String,
+    /// Where the pods' addresses come from.
+    pub(crate) pod_range: Range,
+    /// When a container's log is rotated, and what stays.
+    pub(crate) log_limits: LogLimits,
+}
+
+/// How large a container's log may become, in bytes, and how many files there may be of it, the current one included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogLimits {
+    pub(crate) size: u64,
+    pub(crate) files: usize,
+}
+
+/// The kubelet's defaults.
+impl Default for LogLimits {
+    fn default() -> Self {
+        Self { size: 10 << 20, files: 5 }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the configuration {} is not valid", path.display())]
+    Parse {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// The file's form. Every key is optional.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct File {
+    state_dir: Option<PathBuf>,
+    run_dir: Option<PathBuf>,
+    log_dir: Option<PathBuf>,
+    manifest_dir: Option<PathBuf>,
+    metrics_address: Option<SocketAddr>,
+    cgroup: Option<String>,
+    node_name: Option<String>,
+    #[serde(rename = "podCIDR")]
+    pod_range: Option<Range>,
+    container_log_max_size: Option<Size>,
+    container_log_max_files: Option<Files>,
+}
+
+/// Bytes, written as Kubernetes writes them.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Size(u64);
+
+impl TryFrom<String> for Size {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        const UNITS: [(&str, u64); 7] = [
+            ("Ki", 1 << 10),
+            ("Mi", 1 << 20),
+            ("Gi", 1 << 30),
+            ("k", 1000),
+            ("M", 1_000_000),
+            ("G", 1_000_000_000),
+            ("", 1),
+        ];
+        let parsed = UNITS.iter().find_map(|(unit, bytes)| {
+            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+            number.checked_mul(*bytes)
+        });
+        let wrong = || format!("containerLogMaxSize: {text:?} is not a size above 0 like 10Mi, 500Ki or 1G");
+        parsed.filter(|bytes| *bytes > 0).map(Self).ok_or_else(wrong)
+    }
+}
+
+/// At least the log itself and one that was rotated.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "usize")]
+struct Files(usize);
+
+impl TryFrom<usize> for Files {
+    type Error = String;
+
+    fn try_from(count: usize) -> Result<Self, String> {
+        let wrong = || format!("containerLogMaxFiles: {count} is too few, at least 2 are needed");
+        Some(count).filter(|count| *count >= 2).map(Self).ok_or_else(wrong)
+    }
+}
+
+impl Config {
+    /// Reads `file`, or the default file if it exists.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, Error> {
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if file.is_none() && e.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
+            Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+        };
+        let file = serde_json::from_slice(&bytes)
+            .map_err(|source| Error::Parse { path: path.to_owned(), source })?;
+        let mut config = Self::under(Path::new("/"));
+        config.apply(file);
+        Ok(config)
+    }
+
+    /// The defaults, with every path moved below `root`.
+    pub(crate) fn under(root: &Path) -> Self {
+        Self {
+            state: root.join("var/lib/carob"),
+            run: root.join("run/carob"),
+            logs: root.join("var/log"),
+            manifests: root.join("etc/carob/manifests"),
+            metrics: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
+            cgroup_fs: root.join("sys/fs/cgroup"),
+            cgroup: default_cgroup(&root.join("sys/fs/cgroup")),
+            bpffs: root.join("sys/fs/bpf"),
+            node: host_name(),
+            pod_range: range::DEFAULT,
+            log_limits: LogLimits::default(),
+        }
+    }
+
+    fn apply(&mut self, file: File) {
+        let File {
+            state_dir,
+            run_dir,
+            log_dir,
+            manifest_dir,
+            metrics_address,
+            cgroup,
+            node_name,
+            pod_range,
+            ..
+        } = file;
+        let LogLimits { size, files } = self.log_limits;
+        self.log_limits = LogLimits {
+            size: file.container_log_max_size.map_or(size, |Size(bytes)| bytes),
+            files: file.container_log_max_files.map_or(files, |Files(count)| count),
+        };
+        self.state = state_dir.unwrap_or_else(|| std::mem::take(&mut self.state));
+        self.run = run_dir.unwrap_or_else(|| std::mem::take(&mut self.run));
+        self.logs = log_dir.unwrap_or_else(|| std::mem::take(&mut self.logs));
+        self.manifests = manifest_dir.unwrap_or_else(|| std::mem::take(&mut self.manifests));
+        self.metrics = metrics_address.or(self.metrics);
+        self.cgroup = cgroup.unwrap_or_else(|| std::mem::take(&mut self.cgroup));
+        self.node = node_name.unwrap_or_else(|| std::mem::take(&mut self.node));
+        self.pod_range = pod_range.unwrap_or(self.pod_range);
+    }
+
+    /// The API's unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.run.join("carob.sock")
+    }
+
+    /// The database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.state.join("carob.db")
+    }
+
+    /// The image store.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.state.join("images")
+    }
+
+    /// Absolute path of the cgroup below which each pod has its own.
+    pub(crate) fn pods_cgroup(&self) -> PathBuf {
+        self.cgroup_fs.join(&self.cgroup).join("pods")
+    }
+
+    /// How deep an attempt's cgroup lies below the root of the hierarchy: `<cgroup>/pods/pod<uid>/<attempt>`.
+    pub(crate) fn attempt_depth(&self) -> u32 {
+        let parts = self.cgroup.split('/').filter(|part| !part.is_empty()).count();
+        u32::try_from(parts).unwrap_or(u32::MAX).saturating_add(3)
+    }
+
+    /// systemd's notification socket, if it started us.
+    pub(crate) fn notify_socket() -> Option<std::ffi::OsString> {
+        std::env::var_os("NOTIFY_SOCKET")
+    }
+
+    /// The names of the descriptors that systemd passed to this process: they are those from 3 on.
+    pub(crate) fn passed_descriptors() -> Vec<String> {
+        let meant = std::env::var("LISTEN_PID").ok().and_then(|pid| pid.parse().ok());
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let ours = meant == Some(std::process::id()) && !names.is_empty();
+        if ours { names.split(':').map(str::to_owned).collect() } else { Vec::new() }
+    }
+
+    /// Which log lines to write: `CAROB_LOG`, in tracing's filter syntax.
+    pub(crate) fn log_filter() -> String {
+        std::env::var("CAROB_LOG").unwrap_or_else(|_| "info".to_owned())
+    }
+
+    /// How often systemd wants to hear that we live.
+    pub(crate) fn watchdog() -> Option<std::time::Duration> {
+        std::env::var("WATCHDOG_USEC").ok()?.parse().ok().map(std::time::Duration::from_micros)
+    }
+}
+
+/// Below systemd the delegated unit, else a plain top-level cgroup.
+fn default_cgroup(cgroup_fs: &Path) -> String {
+    let under_systemd = cgroup_fs.join("init.scope").is_dir();
+    if under_systemd { POD_UNIT.to_owned() } else { "carob".to_owned() }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let fault = serde_json::from_str::<File>(r#"{"metricAddress": "x"}"#).unwrap_err().to_string();
+        assert!(fault.contains("metricAddress") && fault.contains("metricsAddress"), "{fault}");
+    }
+
+    #[test]
+    fn a_range_that_is_none_is_refused() {
+        let fault = serde_json::from_str::<File>(r#"{"podCIDR": "10.1.2.3/16"}"#).unwrap_err().to_string();
+        assert!(fault.contains("10.1.2.3/16") && fault.contains("10.182.0.0/16"), "{fault}");
+    }
+
+    #[test]
+    fn log_limits_are_the_kubelets() {
+        let rows = [
+            ("{}", Ok((10 << 20, 5))),
+            (r#"{"containerLogMaxSize": "64Ki", "containerLogMaxFiles": 2}"#, Ok((64 << 10, 2))),
+            (r#"{"containerLogMaxSize": "3M"}"#, Ok((3_000_000, 5))),
+            (r#"{"containerLogMaxSize": "1000"}"#, Ok((1000, 5))),
+            (r#"{"containerLogMaxSize": "0"}"#, Err("containerLogMaxSize: \"0\"")),
+            (r#"{"containerLogMaxSize": "ten"}"#, Err("containerLogMaxSize: \"ten\"")),
+            (r#"{"containerLogMaxFiles": 1}"#, Err("containerLogMaxFiles: 1 is too few")),
+        ];
+        for (text, expected) in rows {
+            match (serde_json::from_str::<File>(text), expected) {
+                (Ok(file), Ok((size, files))) => {
+                    let mut config = Config::under(Path::new("/r"));
+                    config.apply(file);
+                    assert_eq!(config.log_limits, LogLimits { size, files }, "{text}");
+                }
+                (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{text}: {fault}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_file_wins_over_the_default() {
+        let mut config = Config::under(Path::new("/r"));
+        config.apply(serde_json::from_str(r#"{"stateDir": "/data", "cgroup": "a/b"}"#).unwrap());
+        assert_eq!(config.database(), Path::new("/data/carob.db"));
+        assert_eq!(config.attempt_depth(), 5);
+        assert_eq!(config.run, Path::new("/r/run/carob"));
+    }
+}

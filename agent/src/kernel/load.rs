@@ -1,0 +1,369 @@
+//! `carob kernel load`: puts the programs into the kernel and pins them where they outlive every agent.
+//!
+//! ```text
+//! <bpffs>/carob/new-<version>/   being built; nobody looks here; swept by the next load
+//! <bpffs>/carob/<version>/       complete: programs attached, maps pinned, older records carried over
+//! ```
+//! The rename between the two is the commit. Older versions go after it, so that no exit is missed: for a
+//! moment both record. Run it in a process of its own, one that may be large and ends soon. It keeps nothing
+//! and judges nothing.
+#![expect(clippy::disallowed_methods, reason = "makes, renames and removes pin directories")]
+
+use std::{
+    fs, io,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    pin::PinError,
+    programs::{
+        BtfTracePoint, KProbe, Program, ProgramError,
+        links::{FdLink, LinkError},
+    },
+};
+use carob_ebpf::{Layout, WIRE, program};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, flock, open, statfs},
+    io::Errno,
+    mount::{MountFlags, mount},
+};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+use zerocopy::IntoBytes;
+
+use super::{
+    btf::{Btf, BtfError},
+    carry::{CarryError, carry},
+    offsets::{self, OffsetError},
+    probes::PINNED,
+};
+
+/// The object that `build.rs` found. Empty: this build has none.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/carob.bpf.o"));
+
+/// Where the kernel describes its types.
+pub(super) const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// `BPF_FS_MAGIC`.
+const BPFFS: u32 = 0xcafe_4a11;
+
+/// What went wrong while loading.
+#[derive(Debug, Error)]
+pub(crate) enum LoadError {
+    #[error("load the kernel programs: this carob was built without them")]
+    NoPrograms,
+    #[error("read {KERNEL_TYPES}")]
+    Types(#[source] io::Error),
+    #[error("decode {KERNEL_TYPES}")]
+    Btf(#[source] BtfError),
+    #[error("decode {KERNEL_TYPES} for the loader")]
+    LoaderBtf(#[source] aya::BtfError),
+    #[error("fit the kernel programs to this kernel")]
+    Offsets(#[source] OffsetError),
+    #[error("mount bpffs on {}", path.display())]
+    Mount {
+        path: PathBuf,
+        #[source]
+        source: Errno,
+    },
+    #[error("make directory {}", path.display())]
+    Make {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("list directory {}", path.display())]
+    List {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("remove pins {}", path.display())]
+    Remove {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("rename {} to its final name", path.display())]
+    Rename {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("lock {}", path.display())]
+    Lock {
+        path: PathBuf,
+        #[source]
+        source: Errno,
+    },
+    #[error("load the object of the kernel programs")]
+    Object(#[source] Box<EbpfError>),
+    #[error("find {name} in the object of the kernel programs")]
+    Missing { name: &'static str },
+    #[error("load or attach kernel program {name}")]
+    Program {
+        name: &'static str,
+        #[source]
+        source: Box<ProgramError>,
+    },
+    #[error("take the link of kernel program {name}")]
+    Link {
+        name: &'static str,
+        #[source]
+        source: Box<LinkError>,
+    },
+    #[error("pin {name} under {}", path.display())]
+    Pin {
+        name: &'static str,
+        path: PathBuf,
+        #[source]
+        source: Box<PinError>,
+    },
+    #[error("carry the records of {} over", from.display())]
+    Carry {
+        from: PathBuf,
+        #[source]
+        source: Box<CarryError>,
+    },
+}
+
+/// A load that went well.
+#[derive(Debug)]
+pub(crate) enum Loaded {
+    /// This version was there, complete.
+    AlreadyThere,
+    /// It is there now.
+    Fresh {
+        limits: Limits,
+        /// Maps of an older version in a layout that this one cannot read: their content is gone.
+        left_behind: Vec<&'static str>,
+    },
+}
+
+/// Whether an OOM kill's record can name the limit.
+#[derive(Debug)]
+pub(crate) enum Limits {
+    Named,
+    /// And why not.
+    Unnamed(String),
+}
+
+/// Whether there is anything to load.
+pub(super) fn has_programs() -> bool {
+    !OBJECT.is_empty()
+}
+
+/// Where this build, for containers at cgroup level `depth`, has its pins. Whatever changes what the programs
+/// do or say changes the name.
+pub(crate) fn pins(bpffs: &Path, depth: u32) -> PathBuf {
+    let mut hash = Sha256::new();
+    hash.update(OBJECT);
+    hash.update(WIRE.to_ne_bytes());
+    hash.update(depth.to_ne_bytes());
+    let version: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    root(bpffs).join(version)
+}
+
+/// Loads this build's programs unless they are there, and removes every other version.
+pub(crate) fn load(bpffs: &Path, depth: u32) -> Result<Loaded, LoadError> {
+    if !has_programs() {
+        return Err(LoadError::NoPrograms);
+    }
+    mounted(bpffs)?;
+    let root = root(bpffs);
+    make(&root)?;
+    let _two_loads_take_turns = lock(&root)?;
+    let pins = pins(bpffs, depth);
+    let (half, complete): (Vec<_>, Vec<_>) = versions(&root)?.into_iter().partition(|path| is_half(path));
+    half.iter().try_for_each(|path| remove(path))?;
+    let there = complete.contains(&pins);
+    let older: Vec<PathBuf> = complete.into_iter().filter(|path| *path != pins).collect();
+    let loaded = if there { Loaded::AlreadyThere } else { build(&root, &pins, depth, &older)? };
+    older.iter().try_for_each(|path| remove(path))?;
+    Ok(loaded)
+}
+
+/// Builds a version out of sight and gives it its name when it is complete.
+fn build(root: &Path, pins: &Path, depth: u32, older: &[PathBuf]) -> Result<Loaded, LoadError> {
+    let half = root.join(format!("{HALF}{}", pins.file_name().unwrap_or_default().display()));
+    make(&half)?;
+    let limits = install(&half, depth)?;
+    let mut left_behind = Vec::new();
+    for from in older {
+        let left = carry(from, &half)
+            .map_err(|source| LoadError::Carry { from: from.clone(), source: Box::new(source) })?;
+        left_behind.extend(left);
+    }
+    fs::rename(&half, pins).map_err(|source| LoadError::Rename { path: half, source })?;
+    Ok(Loaded::Fresh { limits, left_behind })
+}
+
+/// Loads, attaches and pins. The new owner map is empty, so the programs ignore everything yet.
+fn install(pins: &Path, depth: u32) -> Result<Limits, LoadError> {
+    let (layout, limit_fields) = layout(depth)?;
+    let types = aya::Btf::from_sys_fs().map_err(LoadError::LoaderBtf)?;
+    let mut object = EbpfLoader::new()
+        .btf(Some(&types))
+        .override_global(carob_ebpf::LAYOUT, layout.as_bytes(), true)
+        .load(OBJECT)
+        .map_err(|source| LoadError::Object(Box::new(source)))?;
+    pin_maps(&object, pins)?;
+    for (name, tracepoint) in [
+        (program::SIGNAL, offsets::SIGNAL),
+        (program::VICTIM, offsets::VICTIM),
+        (program::EXIT, offsets::EXIT),
+    ] {
+        let program: &mut BtfTracePoint = find(&mut object, name)?;
+        let link = attach_tracepoint(program, tracepoint, &types);
+        pin(link.map_err(|source| LoadError::Program { name, source: Box::new(source) })?, name, pins)?;
+    }
+    Ok(match limit_fields {
+        LimitFields::There => name_limits(&mut object, pins),
+        LimitFields::Missing => {
+            Limits::Unnamed(format!("this kernel does not describe {}", offsets::OOM_KILL))
+        }
+    })
+}
+
+enum LimitFields {
+    There,
+    Missing,
+}
+
+fn layout(depth: u32) -> Result<(Layout, LimitFields), LoadError> {
+    let bytes = fs::read(KERNEL_TYPES).map_err(LoadError::Types)?;
+    let btf = Btf::parse(bytes).map_err(LoadError::Btf)?;
+    let page_size = u32::try_from(rustix::param::page_size()).unwrap_or(u32::MAX);
+    let layout = offsets::layout(&btf, depth, page_size).map_err(LoadError::Offsets)?;
+    let fields =
+        if offsets::has_oom_limit(&btf, &layout) { LimitFields::There } else { LimitFields::Missing };
+    Ok((layout, fields))
+}
+
+fn pin_maps(object: &Ebpf, pins: &Path) -> Result<(), LoadError> {
+    for name in PINNED {
+        let map = object.map(name).ok_or(LoadError::Missing { name })?;
+        map.pin(pins.join(name)).map_err(|source| LoadError::Pin {
+            name,
+            path: pins.to_owned(),
+            source: Box::new(source),
+        })?;
+    }
+    Ok(())
+}
+
+fn attach_tracepoint(
+    program: &mut BtfTracePoint,
+    tracepoint: &str,
+    types: &aya::Btf,
+) -> Result<FdLink, ProgramError> {
+    program.load(tracepoint, types)?;
+    let id = program.attach()?;
+    Ok(program.take_link(id)?.into())
+}
+
+/// Both kprobes or neither: without the second the first would claim kills that are none.
+fn name_limits(object: &mut Ebpf, pins: &Path) -> Limits {
+    let attached = (|| {
+        let end = attach_kprobe(object, program::OOM_END)?;
+        let begin = attach_kprobe(object, program::OOM_BEGIN)?;
+        pin(end, program::OOM_END, pins)?;
+        pin(begin, program::OOM_BEGIN, pins)
+    })();
+    match attached {
+        Ok(()) => Limits::Named,
+        Err(error) => {
+            // Half a pair would stay attached: what is not pinned is gone with this process.
+            let _not_there = fs::remove_file(pins.join(program::OOM_BEGIN));
+            let _not_there = fs::remove_file(pins.join(program::OOM_END));
+            Limits::Unnamed(one_line(&error))
+        }
+    }
+}
+
+/// Before Linux 5.15 a kprobe is a perf event, which cannot be pinned; the conversion says so.
+fn attach_kprobe(object: &mut Ebpf, name: &'static str) -> Result<FdLink, LoadError> {
+    let program: &mut KProbe = find(object, name)?;
+    let attached = (|| {
+        program.load()?;
+        let id = program.attach(offsets::OOM_KILL, 0)?;
+        program.take_link(id)
+    })();
+    let link = attached.map_err(|source| LoadError::Program { name, source: Box::new(source) })?;
+    FdLink::try_from(link).map_err(|source| LoadError::Link { name, source: Box::new(source) })
+}
+
+fn pin(link: FdLink, name: &'static str, pins: &Path) -> Result<(), LoadError> {
+    let pinned = link.pin(pins.join(name));
+    pinned.map(drop).map_err(|source| LoadError::Pin {
+        name,
+        path: pins.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+fn find<'a, P>(object: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = object.program_mut(name).ok_or(LoadError::Missing { name })?;
+    program.try_into().map_err(|source| LoadError::Program { name, source: Box::new(source) })
+}
+
+/// An error and its sources, without the verifier's log.
+pub(super) fn one_line(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> =
+        sources.map(|error| error.to_string().lines().next().unwrap_or_default().to_owned()).collect();
+    texts.join(": ")
+}
+
+/// Begins the name of a directory that is not complete. A bpffs name may hold no dot.
+const HALF: &str = "new-";
+
+fn is_half(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(HALF.as_bytes()))
+}
+
+fn root(bpffs: &Path) -> PathBuf {
+    bpffs.join("carob")
+}
+
+/// Whether a directory is on a bpffs.
+pub(super) fn is_bpffs(path: &Path) -> bool {
+    // `f_type` is signed or not, and wide or not, by architecture.
+    statfs(path).is_ok_and(|fs| fs.f_type as u32 == BPFFS)
+}
+
+fn mounted(bpffs: &Path) -> Result<(), LoadError> {
+    if is_bpffs(bpffs) {
+        return Ok(());
+    }
+    make(bpffs)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("bpf", bpffs, "bpf", flags, c"mode=0700")
+        .map_err(|source| LoadError::Mount { path: bpffs.to_owned(), source })
+}
+
+fn make(path: &Path) -> Result<(), LoadError> {
+    fs::create_dir_all(path).map_err(|source| LoadError::Make { path: path.to_owned(), source })
+}
+
+fn remove(path: &Path) -> Result<(), LoadError> {
+    fs::remove_dir_all(path).map_err(|source| LoadError::Remove { path: path.to_owned(), source })
+}
+
+fn versions(root: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let failed = |source| LoadError::List { path: root.to_owned(), source };
+    fs::read_dir(root).map_err(failed)?.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+}
+
+/// Held until dropped.
+fn lock(root: &Path) -> Result<OwnedFd, LoadError> {
+    let failed = |source| LoadError::Lock { path: root.to_owned(), source };
+    let directory = open(root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(failed)?;
+    flock(&directory, FlockOperation::LockExclusive).map_err(failed)?;
+    Ok(directory)
+}

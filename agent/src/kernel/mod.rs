@@ -1,0 +1,17 @@
+//! What the kernel tells: deaths and signals from the BPF programs, exits from pidfds. It hears and hands on;
+//! what a death means is `account`'s to say.
+//!
+//! `carob kernel load`, a process of its own because decoding the kernel's types takes tens of megabytes,
+//! loads the programs and pins them. The agent opens the pins. The programs go on recording while no agent
+//! runs.
+
+mod btf;
+mod carry;
+pub(crate) mod load;
+mod offsets;
+pub(crate) mod pidfd;
+pub(crate) mod probes;
+pub(crate) mod support;
+mod verb;
+
+pub(crate) use verb::{Verb, run};

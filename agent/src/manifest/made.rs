@@ -1,0 +1,296 @@
+//! What an object that makes pods asks for, and the pods and claims it makes. The object is a stored one, so it was
+//! checked and has its defaults. Values in, values out; names and dates are given.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::pod::{
+    PodUid,
+    workload::{Job, LETTERS, Pace, Renewal, Shape, Workload, WorkloadKind, suffix},
+};
+
+/// So many letters of a template's hash.
+const HASH: usize = 10;
+
+/// What it asks for. Of a Job the deadline is still to be said: that needs a clock.
+pub(crate) fn workload(kind: WorkloadKind, object: &Value) -> Workload {
+    let spec = &object["spec"];
+    let count = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let replicas = count(&spec["replicas"]).unwrap_or(1);
+    let by_hand = spec["updateStrategy"]["type"] == "OnDelete";
+    let after = if by_hand { Renewal::Never } else { Renewal::After };
+    let shape = match kind {
+        WorkloadKind::Deployment if spec["strategy"]["type"] == "Recreate" => {
+            Shape::Set { replicas, renewal: Renewal::Recreate }
+        }
+        WorkloadKind::Deployment => Shape::Set { replicas, renewal: Renewal::Before },
+        WorkloadKind::ReplicaSet | WorkloadKind::ReplicationController => {
+            Shape::Set { replicas, renewal: Renewal::Never }
+        }
+        // There is one node.
+        WorkloadKind::DaemonSet => Shape::Set { replicas: 1, renewal: after },
+        WorkloadKind::StatefulSet => Shape::Ordered {
+            replicas,
+            start: count(&spec["ordinals"]["start"]).unwrap_or(0),
+            pace: if spec["podManagementPolicy"] == "Parallel" { Pace::Parallel } else { Pace::InOrder },
+            renewal: after,
+        },
+        WorkloadKind::Job => Shape::Job(Job {
+            completions: count(&spec["completions"]),
+            parallelism: if spec["suspend"] == true { 0 } else { count(&spec["parallelism"]).unwrap_or(1) },
+            retries: count(&spec["backoffLimit"]).unwrap_or(6),
+            restarts_count: spec["template"]["spec"]["restartPolicy"] == "OnFailure",
+            succeeded: count(&object["status"][GONE]["succeeded"]).unwrap_or(0),
+            failed: count(&object["status"][GONE]["failed"]).unwrap_or(0),
+            deadline: None,
+            over: object["status"]["completionTime"].is_string() || object["status"]["conditions"].is_array(),
+        }),
+    };
+    Workload { name: text(object, "name"), shape, template: template(kind, object) }
+}
+
+/// Where a stored Job remembers its ended pods that were deleted since. Not shown.
+pub(crate) const GONE: &str = "gone";
+
+/// Whether the stored Job has counted this ended pod already.
+pub(crate) fn is_counted(object: &Value, pod: &Value) -> bool {
+    let counted = object["status"][GONE]["pods"].as_array();
+    counted.is_some_and(|uids| uids.contains(&pod["metadata"]["uid"]))
+}
+
+/// Counts an ended pod that is about to go. Pods that are no longer `here` need not be remembered by name.
+pub(crate) fn count(object: &mut Value, pod: &PodUid, succeeded: bool, here: impl Fn(&str) -> bool) {
+    let gone = &mut object["status"][GONE];
+    let field = if succeeded { "succeeded" } else { "failed" };
+    gone[field] = json!(gone[field].as_u64().unwrap_or(0) + 1);
+    let mut pods = gone["pods"].as_array().cloned().unwrap_or_default();
+    pods.retain(|uid| uid.as_str().is_some_and(&here));
+    pods.push(json!(pod.0));
+    gone["pods"] = json!(pods);
+}
+
+/// Says which template a pod is made of: what `revision` finds in the pod's labels.
+pub(crate) fn template(kind: WorkloadKind, object: &Value) -> String {
+    let hash = hash(&object["spec"]["template"]);
+    match kind {
+        WorkloadKind::StatefulSet => format!("{}-{hash}", text(object, "name")),
+        _ => hash,
+    }
+}
+
+/// The label that says which template a pod was made of, for kinds whose pods are replaced with it.
+fn revision_label(kind: WorkloadKind) -> Option<&'static str> {
+    match kind {
+        WorkloadKind::Deployment => Some("pod-template-hash"),
+        WorkloadKind::DaemonSet | WorkloadKind::StatefulSet => Some("controller-revision-hash"),
+        WorkloadKind::ReplicaSet | WorkloadKind::ReplicationController | WorkloadKind::Job => None,
+    }
+}
+
+/// Which template a pod was made of.
+pub(crate) fn revision(kind: WorkloadKind, pod: &Value) -> String {
+    let label = revision_label(kind).map(|label| &pod["metadata"]["labels"][label]);
+    label.and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn hash(template: &Value) -> String {
+    // An object's keys are in order, so equal templates are equal texts.
+    let digest = Sha256::digest(template.to_string());
+    digest.iter().take(HASH).map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
+}
+
+/// The uid of the object that has made this one, if one has.
+pub(crate) fn owner(object: &Value) -> Option<&str> {
+    let owners = object["metadata"]["ownerReferences"].as_array()?;
+    owners.iter().find(|owner| owner["controller"] == true)?["uid"].as_str()
+}
+
+/// A new pod of the current template.
+pub(crate) fn pod(
+    kind: WorkloadKind,
+    object: &Value,
+    ordinal: Option<u32>,
+    uid: &PodUid,
+    created: &str,
+) -> Value {
+    let (owner, template) = (text(object, "name"), &object["spec"]["template"]);
+    let revision = self::template(kind, object);
+    let start = match kind {
+        WorkloadKind::Deployment => format!("{owner}-{revision}-"),
+        _ => format!("{owner}-"),
+    };
+    let name = ordinal.map_or_else(|| start.clone() + &suffix(uid), |place| format!("{start}{place}"));
+    let mut labels = template["metadata"]["labels"].as_object().cloned().unwrap_or_default();
+    if let Some(label) = revision_label(kind) {
+        labels.insert(label.to_owned(), json!(revision));
+    }
+    labels.extend(own_labels(kind, object, &name, ordinal));
+    let mut metadata = json!({
+        "name": name,
+        "namespace": object["metadata"]["namespace"],
+        "uid": uid.0,
+        "creationTimestamp": created,
+        "generation": 1,
+        "labels": labels,
+        "ownerReferences": [{
+            "apiVersion": kind.api_version(),
+            "kind": kind.name(),
+            "name": owner,
+            "uid": object["metadata"]["uid"],
+            "controller": true,
+            "blockOwnerDeletion": true,
+        }],
+    });
+    if template["metadata"]["annotations"].is_object() {
+        metadata["annotations"] = template["metadata"]["annotations"].clone();
+    }
+    if ordinal.is_none() {
+        metadata["generateName"] = json!(start);
+    }
+    let mut spec = template["spec"].clone();
+    if kind == WorkloadKind::StatefulSet {
+        settle(object, &name, &mut spec);
+    }
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+}
+
+fn own_labels(kind: WorkloadKind, object: &Value, name: &str, ordinal: Option<u32>) -> Map<String, Value> {
+    let (owner, uid) = (&object["metadata"]["name"], &object["metadata"]["uid"]);
+    let labels = match (kind, ordinal) {
+        (WorkloadKind::StatefulSet, Some(place)) => json!({
+            "apps.kubernetes.io/pod-index": place.to_string(),
+            "statefulset.kubernetes.io/pod-name": name,
+        }),
+        (WorkloadKind::Job, _) => json!({
+            "batch.kubernetes.io/controller-uid": uid,
+            "batch.kubernetes.io/job-name": owner,
+            "controller-uid": uid,
+            "job-name": owner,
+        }),
+        _ => json!({}),
+    };
+    labels.as_object().cloned().unwrap_or_default()
+}
+
+/// A pod of a StatefulSet has a name in the network and claims of its own.
+fn settle(object: &Value, name: &str, spec: &mut Value) {
+    spec["hostname"] = json!(name);
+    if let Some(service) = object["spec"]["serviceName"].as_str().filter(|service| !service.is_empty()) {
+        spec["subdomain"] = json!(service);
+    }
+    let mut volumes = spec["volumes"].as_array().cloned().unwrap_or_default();
+    for claim in object["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten() {
+        let volume = &claim["metadata"]["name"];
+        volumes.retain(|other| other["name"] != *volume);
+        let claim = format!("{}-{name}", volume.as_str().unwrap_or_default());
+        volumes.push(json!({"name": volume, "persistentVolumeClaim": {"claimName": claim}}));
+    }
+    if !volumes.is_empty() {
+        spec["volumes"] = json!(volumes);
+    }
+}
+
+/// The claims of the pod at a place of a StatefulSet. They are its for good: nothing deletes them with it.
+pub(crate) fn claims(object: &Value, ordinal: u32) -> Vec<Value> {
+    let templates = object["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
+    let made = templates.map(|template| {
+        let mut claim = json!({
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": template["metadata"],
+            "spec": template["spec"],
+        });
+        let volume = template["metadata"]["name"].as_str().unwrap_or_default();
+        claim["metadata"]["name"] = json!(format!("{volume}-{}-{ordinal}", text(object, "name")));
+        claim["metadata"]["namespace"] = object["metadata"]["namespace"].clone();
+        let labels = &object["spec"]["selector"]["matchLabels"];
+        if labels.is_object() && claim["metadata"]["labels"].is_null() {
+            claim["metadata"]["labels"] = labels.clone();
+        }
+        claim
+    });
+    made.collect()
+}
+
+fn text(object: &Value, field: &str) -> String {
+    object["metadata"][field].as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::Kind;
+
+    fn stored(text: &str) -> (WorkloadKind, Value) {
+        let object = &crate::manifest::read("a.yaml", text.as_bytes()).unwrap()[0];
+        let Kind::Workload(kind) = object.kind else { panic!("{text}") };
+        let mut stored = object.kind.check(&object.value).unwrap().object;
+        stored["metadata"]["uid"] = json!("u-1");
+        (kind, stored)
+    }
+
+    const POD: &str = "template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}";
+
+    #[test]
+    fn a_pod_of_a_template_says_whose_it_is_and_is_a_good_pod() {
+        let text = format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web}}\nspec: {{selector: {{matchLabels: {{a: b}}}}, {POD}}}"
+        );
+        let (kind, object) = stored(&text);
+        let uid = PodUid("0a1b2c3d-4e5f-4000-8000-000000000000".to_owned());
+        let pod = pod(kind, &object, None, &uid, "2026-11-26T10:00:00Z");
+        let hash = template(kind, &object);
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        assert!(name.starts_with(&format!("web-{hash}-")) && name.len() == 3 + 1 + 10 + 1 + 5, "{name}");
+        assert_eq!((owner(&pod), revision(kind, &pod)), (Some("u-1"), hash));
+        assert!(crate::manifest::spec(&pod, uid).is_ok(), "{pod}");
+    }
+
+    #[test]
+    fn a_changed_template_is_another_one_and_a_changed_number_is_not() {
+        let of = |replicas: u32, image: &str| {
+            let pod = POD.replace("image: i", &format!("image: {image}"));
+            let text = format!(
+                "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: db}}\nspec: {{replicas: {replicas}, selector: {{matchLabels: {{a: b}}}}, {pod}}}"
+            );
+            let (kind, object) = stored(&text);
+            workload(kind, &object)
+        };
+        assert_eq!(of(1, "i").template, of(3, "i").template);
+        assert_ne!(of(1, "i").template, of(1, "j").template);
+        let shape = Shape::Ordered { replicas: 3, start: 0, pace: Pace::InOrder, renewal: Renewal::After };
+        assert_eq!(of(3, "i").shape, shape);
+    }
+
+    #[test]
+    fn a_place_of_a_stateful_set_has_its_claims() {
+        let text = format!(
+            "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: db}}\nspec: {{serviceName: s, selector: {{matchLabels: {{a: b}}}}, {POD},\n  volumeClaimTemplates: [{{metadata: {{name: data}}, spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 1Gi}}}}}}}}]}}"
+        );
+        let (kind, object) = stored(&text);
+        let pod = pod(kind, &object, Some(2), &PodUid("u-2".to_owned()), "2026-11-26T10:00:00Z");
+        let claim = &claims(&object, 2)[0];
+        assert_eq!(claim["metadata"]["name"], "data-db-2");
+        assert!(Kind::PersistentVolumeClaim.check(claim).is_ok(), "{claim}");
+        assert_eq!(pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "data-db-2");
+        assert_eq!((&pod["spec"]["hostname"], &pod["spec"]["subdomain"]), (&json!("db-2"), &json!("s")));
+    }
+
+    #[test]
+    fn a_job_runs_once_unless_it_says_otherwise() {
+        let of = |more: &str| {
+            let text = format!(
+                "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: j}}\nspec: {{{more}template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: i}}]}}}}}}"
+            );
+            let (kind, object) = stored(&text);
+            match workload(kind, &object).shape {
+                Shape::Job(job) => (job.completions, job.parallelism, job.retries),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(of(""), (Some(1), 1, 6));
+        assert_eq!(of("completions: 3, parallelism: 2, backoffLimit: 0, "), (Some(3), 2, 0));
+        assert_eq!(of("parallelism: 2, "), (None, 2, 6));
+        assert_eq!(of("completions: 3, suspend: true, "), (Some(3), 0, 6));
+    }
+}

@@ -1,0 +1,72 @@
+//! The metrics page: the picture in Kubernetes' metric names and our own. Counts nothing itself, reads nothing else.
+
+mod family;
+mod ksm;
+mod openmetrics;
+mod own;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use self::family::Family;
+pub(crate) use self::summary::{Moment, Readings, summary};
+use crate::picture::Picture;
+
+/// How the page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Prometheus' text format 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What a client wants that sent this `Accept` header: OpenMetrics only if it is named and liked no less.
+    pub(crate) fn of_accept(accept: Option<&str>) -> Self {
+        let (mut text, mut openmetrics) = (0.0_f32, 0.0_f32);
+        for range in accept.unwrap_or_default().split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let (mut weight, mut version) = (1.0, "");
+            for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+                match name.trim().to_ascii_lowercase().as_str() {
+                    "q" => weight = value.trim().parse().unwrap_or(0.0),
+                    "version" => version = value.trim().trim_matches('"'),
+                    _ => {}
+                }
+            }
+            match (kind.as_str(), version) {
+                ("application/openmetrics-text", "" | "1.0.0") => openmetrics = openmetrics.max(weight),
+                ("text/plain" | "text/*" | "*/*", "" | "0.0.4") => text = text.max(weight),
+                _ => {}
+            }
+        }
+        if openmetrics > 0.0 && openmetrics >= text { Self::OpenMetrics } else { Self::Text }
+    }
+
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// The page of one moment.
+pub(crate) fn page(picture: &Picture, format: Format) -> String {
+    let families = families(picture);
+    match format {
+        Format::Text => text::encode(&families),
+        Format::OpenMetrics => openmetrics::encode(families),
+    }
+}
+
+/// All that have a series.
+fn families(picture: &Picture) -> Vec<Family> {
+    let mut families = ksm::families(picture);
+    families.extend(own::families(picture));
+    families.retain(|family| !family.series.is_empty());
+    families
+}

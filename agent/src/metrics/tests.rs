@@ -1,0 +1,240 @@
+//! The page of a small picture, letter by letter, and what holds for every page.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    picture::{Health, PodPicture, Total},
+    pod::{
+        AttemptId, CgroupId, Container, Pid, PodName, PodUid, Role, Spec, Stamp,
+        status::{
+            BootId, Condition, ContainerState, ContainerStatus, Ended, Live, Phase, PodStatus, Readiness,
+            Truth,
+        },
+        verdict::{Cause, LimitOwner, Source, Verdict, Victim},
+    },
+};
+
+/// 2026-01-02 03:04:05 in nanoseconds, and a bit.
+const BOOTED: i64 = 1_767_323_045_900_000_000;
+
+fn boot() -> BootId {
+    BootId("boot".to_owned())
+}
+
+fn id(container: &str, attempt: u32) -> AttemptId {
+    AttemptId { uid: PodUid("uid-1".to_owned()), container: container.to_owned(), attempt }
+}
+
+fn ended(container: &str, attempt: u32, cause: Cause, code: Option<i32>, signal: Option<i32>) -> Ended {
+    let verdict = Verdict {
+        code,
+        signal,
+        core: false,
+        cause,
+        asked: None,
+        cpu_ns: None,
+        peak_memory: None,
+        finished: Stamp(20),
+        source: Source::Kernel,
+    };
+    Ended { id: id(container, attempt), boot: boot(), started: Some(Stamp(10)), verdict, said: None }
+}
+
+fn oom(container: &str, attempt: u32) -> Ended {
+    let cause = Cause::Oom { limit: LimitOwner::Container { bytes: 1 }, victim: Victim::Main };
+    ended(container, attempt, cause, Some(137), Some(9))
+}
+
+fn status(name: &str, state: ContainerState, last: Option<Ended>) -> ContainerStatus {
+    let restarts = last.as_ref().map_or(0, |last| last.id.attempt + 1);
+    let ready =
+        if matches!(state, ContainerState::Running(_)) { Readiness::Ready } else { Readiness::NotReady };
+    ContainerStatus {
+        name: name.to_owned(),
+        role: Role::Main,
+        image: format!("docker.io/library/{name}:1"),
+        image_id: Some("sha256:1".to_owned()),
+        state,
+        last,
+        restarts,
+        started: ready == Readiness::Ready,
+        ready,
+    }
+}
+
+fn container(status: &ContainerStatus) -> Container {
+    let (name, image) = (status.name.clone(), format!("{}:1", status.name));
+    Container { name, image, role: status.role, ..Container::default() }
+}
+
+fn pod(
+    name: PodName,
+    phase: Phase,
+    metadata: serde_json::Value,
+    containers: Vec<ContainerStatus>,
+) -> PodPicture {
+    let holds = if phase == Phase::Running { Truth::True } else { Truth::False };
+    let containers_wanted = containers.iter().map(container).collect();
+    let spec =
+        Spec { name, uid: PodUid("uid-1".to_owned()), containers: containers_wanted, ..Spec::default() };
+    let status = PodStatus {
+        phase,
+        reason: None,
+        message: None,
+        conditions: vec![Condition { kind: "Ready", holds, reason: None, message: None }],
+        start: Some(Stamp(1_000_000_000)),
+        containers,
+    };
+    let object =
+        json!({ "metadata": metadata, "spec": { "priorityClassName": "high", "hostNetwork": false } });
+    PodPicture {
+        spec: Arc::new(spec),
+        object: Arc::new(object),
+        address: Some(std::net::Ipv4Addr::new(10, 182, 0, 7)),
+        status,
+        deleting: None,
+    }
+}
+
+fn name(namespace: &str, name: &str) -> PodName {
+    PodName { namespace: namespace.to_owned(), name: name.to_owned() }
+}
+
+fn total(pod: PodName, container: &str, (reason, signal, cause): (&str, i32, &str), count: u64) -> Total {
+    let (reason, cause) = (reason.to_owned(), cause.to_owned());
+    Total { pod, container: container.to_owned(), reason, signal, cause, count }
+}
+
+/// One pod of three containers (running again, waiting after an end nobody saw, done), one that has not begun, and
+/// totals of a third.
+fn picture() -> Picture {
+    let live = Live { id: id("app", 1), pid: Pid(7), cgroup: CgroupId(8), started: Stamp(30) };
+    let unseen = ended("side", 0, Cause::Unknown { why: "no record".to_owned() }, None, None);
+    let done = ended("once", 0, Cause::Completed, Some(0), None);
+    let back_off = ContainerState::Waiting { reason: "CrashLoopBackOff", message: None };
+    let web = pod(
+        name("default", "web"),
+        Phase::Running,
+        json!({
+            "creationTimestamp": "2026-01-02T03:04:05Z",
+            "ownerReferences": [{ "kind": "Node", "name": "box", "controller": true }],
+        }),
+        vec![
+            status("app", ContainerState::Running(live), Some(oom("app", 0))),
+            status("side", back_off, Some(unseen)),
+            status("once", ContainerState::Terminated(done), None),
+        ],
+    );
+    let fresh = ContainerState::Waiting { reason: "ContainerCreating", message: None };
+    let new = pod(name("shop", "new"), Phase::Pending, json!({}), vec![status("app", fresh, None)]);
+    let web_name = name("default", "web");
+    Picture {
+        address: std::net::Ipv4Addr::new(192, 0, 2, 1),
+        node: "a \"box\\\"\nof mine".to_owned(),
+        boot: boot(),
+        offsets: BTreeMap::from([(boot(), BOOTED)]),
+        pods: [web, new].map(|pod| (pod.spec.name.clone(), Arc::new(pod))).into(),
+        totals: vec![
+            total(web_name.clone(), "app", ("OOMKilled", 9, "oom"), 1),
+            total(web_name, "once", ("Completed", 0, "completed"), 1),
+            total(name("shop", "ending"), "app", ("Error", 15, "agent"), 3),
+        ],
+        health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, ..Health::default() },
+    }
+}
+
+#[test]
+fn the_page_is_as_it_was_agreed() {
+    let check = |format, golden: &str| {
+        let golden = golden.replace("VERSION", env!("CARGO_PKG_VERSION"));
+        let page = page(&picture(), format);
+        let differs = page.lines().zip(golden.lines()).find(|(is, should)| is != should);
+        assert_eq!(differs, None, "{format:?}");
+        assert_eq!(page, golden, "{format:?}");
+    };
+    check(Format::Text, include_str!("golden/page.txt"));
+    check(Format::OpenMetrics, include_str!("golden/page.openmetrics"));
+}
+
+#[test]
+fn every_family_says_what_it_is_before_its_series_and_no_series_comes_twice() {
+    let check = |page: &str, suffixes: &[&str]| {
+        let (mut families, mut seen, mut current) = (BTreeSet::new(), BTreeSet::new(), None);
+        for line in page.lines().filter(|line| *line != "# EOF") {
+            if let Some(help) = line.strip_prefix("# HELP ") {
+                let (name, text) = help.split_once(' ').unwrap();
+                assert!(families.insert(name) && !text.is_empty(), "{line}");
+                current = Some((name, false));
+            } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+                let (name, _) = kind.split_once(' ').unwrap();
+                assert_eq!(current, Some((name, false)), "{line}");
+                current = Some((name, true));
+            } else {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                let name = series.split('{').next().unwrap();
+                let family = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+                assert_eq!(current, Some((family, true)), "{line}");
+                assert!(value.parse::<f64>().is_ok() && seen.insert(series), "{line}");
+            }
+        }
+        assert!(families.len() > 20 && seen.len() > families.len(), "{page}");
+    };
+    check(&page(&picture(), Format::Text), &[]);
+    check(&page(&picture(), Format::OpenMetrics), &["_total", "_info"]);
+}
+
+#[test]
+fn without_pods_the_agent_still_speaks_for_itself() {
+    let mut picture = picture();
+    picture.pods.clear();
+    picture.totals.clear();
+    picture.health.deaf = Some("no BTF".to_owned());
+    let page = page(&picture, Format::Text);
+    assert!(page.contains("carob_kernel_programs 0\n") && !page.contains("kube_"), "{page}");
+}
+
+#[test]
+fn a_time_that_is_not_known_is_left_out() {
+    let mut picture = picture();
+    picture.offsets.clear();
+    let page = page(&picture, Format::Text);
+    assert!(!page.contains("kube_pod_start_time") && page.contains("kube_pod_created"), "{page}");
+}
+
+#[test]
+fn openmetrics_is_written_only_for_who_asks_for_it() {
+    let check = |accept, expected| assert_eq!(Format::of_accept(accept), expected, "{accept:?}");
+    check(None, Format::Text);
+    check(Some(""), Format::Text);
+    check(Some("*/*"), Format::Text);
+    check(Some("text/html,*/*;q=0.8"), Format::Text);
+    check(Some("application/openmetrics-text"), Format::OpenMetrics);
+    check(Some("Application/OpenMetrics-Text; Version=\"1.0.0\"; charset=utf-8"), Format::OpenMetrics);
+    check(Some("application/openmetrics-text;version=0.0.1"), Format::Text);
+    check(Some("application/openmetrics-text;q=0"), Format::Text);
+    check(Some("application/openmetrics-text;q=nonsense"), Format::Text);
+    check(Some("application/openmetrics-text;q=0.3,text/plain;q=0.5"), Format::Text);
+    check(Some("text/plain,application/openmetrics-text"), Format::OpenMetrics);
+    // Prometheus 2 and 3.
+    check(
+        Some(
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+             text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        ),
+        Format::OpenMetrics,
+    );
+    check(
+        Some(
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+             application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+             text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+        ),
+        Format::OpenMetrics,
+    );
+}

@@ -1,0 +1,84 @@
+//! What the agent knows, published once a turn of the loop. Immutable; `api` and `metrics` read only this, the store and cgroup files.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+
+use crate::pod::{
+    PodName, Spec, Stamp,
+    status::{BootId, PodStatus},
+    surroundings::Whose,
+};
+
+/// One moment of the whole box.
+#[derive(Clone, Debug)]
+pub(crate) struct Picture {
+    pub(crate) node: String,
+    /// The box's own address.
+    pub(crate) address: Ipv4Addr,
+    /// This boot.
+    pub(crate) boot: BootId,
+    /// Wall clock minus `CLOCK_BOOTTIME`, nanoseconds, by boot: what turns a stamp into a date.
+    pub(crate) offsets: BTreeMap<BootId, i64>,
+    pub(crate) pods: BTreeMap<PodName, Arc<PodPicture>>,
+    /// Terminations since the store was made. They never go back while the pod exists.
+    pub(crate) totals: Vec<Total>,
+    pub(crate) health: Health,
+}
+
+/// One pod of the picture.
+#[derive(Clone, Debug)]
+pub(crate) struct PodPicture {
+    pub(crate) spec: Arc<Spec>,
+    /// The stored object: metadata and spec as the API shows them (no status).
+    pub(crate) object: Arc<serde_json::Value>,
+    /// The pod's own address, while it has one.
+    pub(crate) address: Option<Ipv4Addr>,
+    pub(crate) status: PodStatus,
+    /// Set while the pod is being deleted.
+    pub(crate) deleting: Option<Stamp>,
+}
+
+/// How often containers ended in one way.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Total {
+    pub(crate) pod: PodName,
+    pub(crate) container: String,
+    /// Kubernetes' terminated reason.
+    pub(crate) reason: String,
+    /// `0` if no signal ended it.
+    pub(crate) signal: i32,
+    pub(crate) cause: String,
+    pub(crate) count: u64,
+}
+
+/// How well the agent hears and remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Health {
+    /// Why the kernel programs are not in use, if they are not.
+    pub(crate) deaf: Option<String>,
+    /// Ring records that found no room. Detail is lost, totals are not.
+    pub(crate) lost_records: u64,
+    /// Deaths on which two sources disagree.
+    pub(crate) mismatches: u64,
+    /// Log bytes dropped because the disk was full.
+    pub(crate) dropped_log_bytes: u64,
+    /// The store's last write error, until a write works again.
+    pub(crate) store_error: Option<String>,
+}
+
+impl PodPicture {
+    /// The address that others reach the pod under: its own, or on the box's network the box's.
+    pub(crate) fn reached_at(&self, of_box: Ipv4Addr) -> Option<Ipv4Addr> {
+        match self.spec.surroundings.net {
+            Whose::Pods => self.address,
+            Whose::Box => Some(of_box),
+        }
+    }
+}
+
+impl Picture {
+    /// Nanoseconds since 1970 of a stamp taken in `boot`, if that boot is known.
+    pub(crate) fn wall(&self, boot: &BootId, stamp: Stamp) -> Option<i64> {
+        let offset = self.offsets.get(boot)?;
+        i64::try_from(stamp.0).ok()?.checked_add(*offset)
+    }
+}

@@ -1,0 +1,48 @@
+//! Who may start: init containers one after the other, a sidecar in its turn among them, then all the main ones.
+//!
+//! ```text
+//!   initContainers                                   containers
+//!   init ──succeeded──► sidecar ──started──► init ──succeeded──► main, main, …
+//! ```
+//! Once a later container has begun, an earlier one holds nobody up any more: a sidecar that ends is started again
+//! beside the others (kubelet `computeInitContainerActions`, KEP-753).
+
+use super::{Observed, Seen, State};
+use crate::pod::{Role, Spec, status::BootId};
+
+/// Whether a container has its turn; when it is due is another question.
+pub(super) fn may_start(spec: &Spec, pod: &Observed, container: usize) -> bool {
+    let is_done = spec.containers[container].role == Role::Init && lets_others_start(spec, pod, container);
+    !is_done && (0..container).all(|before| lets_others_start(spec, pod, before))
+}
+
+/// Every init container has succeeded in this boot, and every sidecar was started.
+pub(super) fn is_initialized(spec: &Spec, pod: &Observed) -> bool {
+    (0..spec.containers.len()).all(|container| lets_others_start(spec, pod, container))
+}
+
+/// Whether what comes after this container may start.
+pub(super) fn lets_others_start(spec: &Spec, pod: &Observed, container: usize) -> bool {
+    let seen = &pod.containers[container];
+    let is_past = || pod.containers[container + 1..].iter().any(|later| later.has_begun(&pod.boot));
+    match spec.containers[container].role {
+        Role::Main => true,
+        Role::Init => seen.has_succeeded(&pod.boot) || is_past(),
+        Role::Sidecar => seen.is_started(&spec.containers[container]) || is_past(),
+    }
+}
+
+impl Seen {
+    /// There was an attempt in this boot.
+    fn has_begun(&self, boot: &BootId) -> bool {
+        match self.state {
+            State::Running(_) | State::Stopping { .. } | State::Killed(_) | State::Dead { .. } => true,
+            State::Idle | State::Failed(_) => self.ended.last().is_some_and(|last| last.boot == *boot),
+        }
+    }
+
+    fn has_succeeded(&self, boot: &BootId) -> bool {
+        let ended = self.ended.last().filter(|_| self.is_stopped());
+        ended.is_some_and(|last| last.boot == *boot && last.verdict.code == Some(0))
+    }
+}

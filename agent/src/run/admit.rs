@@ -1,0 +1,59 @@
+//! Lets pods in as far as the box has room for them. Who has begun is in for good.
+
+use std::sync::Arc;
+
+use super::{Agent, kept::Kept};
+use crate::{
+    plan::{
+        Sandbox, State,
+        admit::{Asked, Room, admit},
+    },
+    pod::{Spec, Stamp},
+};
+
+impl Kept {
+    /// Something of it is or was there: in this boot, or by the ledger.
+    fn has_begun(&self) -> bool {
+        let idle = |seen: &crate::plan::Seen| matches!(seen.state, State::Idle) && seen.ended.is_empty();
+        let seen = &self.seen;
+        seen.sandbox != Sandbox::Absent || !seen.busy.is_empty() || !seen.containers.iter().all(idle)
+    }
+
+    /// It takes no room any more.
+    fn is_done(&self) -> bool {
+        let stopped = |seen: &crate::plan::Seen| {
+            matches!(seen.state, State::Idle | State::Failed(_) | State::Dead { .. }) && seen.busy.is_none()
+        };
+        let ends = self.seen.evicted.is_some() || self.seen.is_over(&self.spec);
+        ends && self.seen.containers.iter().all(stopped)
+    }
+}
+
+impl Agent {
+    /// Decides anew each turn for all that wait, in the order they came.
+    pub(super) fn admit(&mut self, now: Stamp) {
+        for kept in self.pods.values_mut().filter(|kept| !kept.admitted) {
+            kept.admitted = kept.has_begun();
+        }
+        let counted = self.pods.values().filter(|kept| kept.admitted && !kept.is_done());
+        let specs: Vec<Arc<Spec>> = counted.map(|kept| kept.spec.clone()).collect();
+        let taken: Vec<Asked<'_>> = specs.iter().map(|spec| Asked::by(spec)).collect();
+        let mut waiting: Vec<&mut Kept> =
+            self.pods.values_mut().filter(|kept| !kept.admitted && kept.seen.deletion.is_none()).collect();
+        waiting.sort_by(|one, other| one.came.cmp(&other.came));
+        let specs: Vec<Arc<Spec>> = waiting.iter().map(|kept| kept.spec.clone()).collect();
+        let asked: Vec<Asked<'_>> = specs.iter().map(|spec| Asked::by(spec)).collect();
+        let whole = Room::of_box(self.node.cpu, self.node.memory);
+        for (kept, why) in waiting.into_iter().zip(admit(whole, &taken, &asked)) {
+            if let Some(why) = why.as_ref().filter(|_| kept.seen.held != why) {
+                tracing::info!(pod = %kept.spec.name, why, "waits for room");
+            }
+            if why.is_none() {
+                kept.admitted = true;
+                // Its time begins only now.
+                kept.seen.since = now;
+            }
+            kept.seen.held = why;
+        }
+    }
+}

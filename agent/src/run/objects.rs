@@ -1,0 +1,124 @@
+//! From the objects in the store to the pods the loop keeps.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+
+use super::{Agent, clock, kept::Kept, volumes::Projections};
+use crate::{
+    act::{self, mounts},
+    manifest,
+    pod::{PodUid, VolumeSource},
+    store::Kind,
+};
+
+impl Agent {
+    /// Takes in what is new, and what is to go. What cannot be read is left alone, and said.
+    pub(super) async fn read_objects(&mut self) {
+        let objects = match self.objects.list(Kind::Pod, None).await {
+            Ok((objects, _)) => objects,
+            Err(e) => {
+                self.store_error = Some(act::chain(&e));
+                tracing::error!(error = %act::chain(&e), "the objects cannot be read");
+                return;
+            }
+        };
+        if let Err(e) = self.read_configs().await {
+            self.store_error = Some(act::chain(&e));
+            tracing::error!(error = %act::chain(&e), "the configMaps and secrets cannot be read");
+            return;
+        }
+        if let Err(e) = self.read_workloads().await {
+            self.store_error = Some(act::chain(&e));
+            tracing::error!(error = %act::chain(&e), "the objects that make pods cannot be read");
+            return;
+        }
+        for object in objects {
+            let Some(uid) = object["metadata"]["uid"].as_str().map(|uid| PodUid(uid.to_owned())) else {
+                continue;
+            };
+            match self.pods.get_mut(&uid) {
+                Some(kept) if *kept.object == object => (),
+                Some(kept) => {
+                    if let Some(grace) = deletion(&object) {
+                        kept.delete(grace, clock::now());
+                    }
+                    match manifest::spec(&object, uid.clone()) {
+                        Ok(spec) if spec != *kept.spec => kept.renew(spec, clock::now()),
+                        Ok(_) => (),
+                        Err(faults) => tracing::error!(%uid, %faults, "a changed pod cannot be read"),
+                    }
+                    kept.object = Arc::new(object);
+                    kept.projections = Projections { edition: None, ..kept.projections };
+                }
+                None => self.take_in(uid, object).await,
+            }
+        }
+        self.wake_waiting();
+        self.release_claims().await;
+    }
+
+    /// Removes claims that are to go, with what is in them, as soon as no pod uses them.
+    async fn release_claims(&self) {
+        let Ok((claims, _)) = self.objects.list(Kind::PersistentVolumeClaim, None).await else { return };
+        for claim in claims.iter().filter(|claim| claim["metadata"]["deletionTimestamp"].is_string()) {
+            let text = |field: &str| claim["metadata"][field].as_str().unwrap_or_default().to_owned();
+            let (namespace, name, uid) = (text("namespace"), text("name"), text("uid"));
+            if self.uses_claim(&namespace, &name) {
+                continue;
+            }
+            let dir = self.tools.places.claim(&namespace, &name);
+            let removed = tokio::task::spawn_blocking(move || mounts::remove_dir(&dir)).await;
+            match removed {
+                Ok(Ok(())) => {
+                    if let Err(e) =
+                        self.objects.remove(Kind::PersistentVolumeClaim, &namespace, &name, &uid).await
+                    {
+                        tracing::error!(error = %act::chain(&e), namespace, name, "the claim cannot be removed from the store");
+                    }
+                }
+                Ok(Err(e)) => {
+                    tracing::error!(error = %act::chain(&e), namespace, name, "the claim cannot be removed");
+                }
+                Err(e) => tracing::error!(error = %e, namespace, name, "the claim cannot be removed"),
+            }
+        }
+    }
+
+    fn uses_claim(&self, namespace: &str, claim: &str) -> bool {
+        let here = self.pods.values().filter(|kept| kept.spec.name.namespace == namespace);
+        here.flat_map(|kept| &kept.spec.volumes)
+            .any(|volume| matches!(&volume.source, VolumeSource::Claim { name, .. } if name == claim))
+    }
+
+    async fn take_in(&mut self, uid: PodUid, object: Value) {
+        let spec = match manifest::spec(&object, uid.clone()) {
+            Ok(spec) => Arc::new(spec),
+            Err(faults) => {
+                tracing::error!(%uid, %faults, "a stored pod cannot be read");
+                return;
+            }
+        };
+        tracing::info!(pod = %spec.name, %uid, "new pod");
+        let grace = deletion(&object);
+        let mut kept = Kept::new(spec, Arc::new(object), self.boot.clone(), clock::now());
+        if let Err(e) = self.recall(&mut kept).await {
+            self.store_error = Some(act::chain(&e));
+            tracing::error!(error = %act::chain(&e), %uid, "a pod's earlier attempts cannot be read");
+            return;
+        }
+        if let Some(grace) = grace {
+            kept.delete(grace, clock::now());
+        }
+        self.pods.insert(uid, kept);
+    }
+}
+
+/// The grace period, if the object is marked for deletion.
+fn deletion(object: &Value) -> Option<Duration> {
+    let metadata = &object["metadata"];
+    metadata["deletionTimestamp"].as_str()?;
+    let seconds = metadata["deletionGracePeriodSeconds"].as_u64();
+    let own = object["spec"]["terminationGracePeriodSeconds"].as_u64();
+    Some(Duration::from_secs(seconds.or(own).unwrap_or(30)))
+}

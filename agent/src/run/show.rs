@@ -1,0 +1,61 @@
+//! Publishes the picture: what the loop knows, in one immutable piece.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use super::{Agent, clock, kept::Kept};
+use crate::{
+    act::network,
+    picture::{Health, Picture, PodPicture},
+    plan,
+    pod::{PodName, Stamp},
+};
+
+impl Agent {
+    /// Takes and publishes a picture. What has not changed is shared with the one before.
+    pub(super) async fn show(&mut self, now: Stamp) {
+        self.keep_time().await;
+        let before = self.picture.borrow().clone();
+        let pods = self.pods.values().map(|kept| pod(kept, &before, now)).collect();
+        let totals = match self.journal.totals().await {
+            Ok(totals) => totals,
+            Err(_) => before.totals.clone(),
+        };
+        let health = self.health();
+        let offsets = self.journal.offsets().await.unwrap_or_else(|_| before.offsets.clone());
+        let (node, boot) = (self.config.node.clone(), self.boot.clone());
+        let address = network::host_address();
+        self.picture.send_replace(Arc::new(Picture { node, address, boot, offsets, pods, totals, health }));
+    }
+
+    /// The store learns how far the wall clock is from the boot clock, should somebody have set it.
+    async fn keep_time(&mut self) {
+        self.store_error = match self.journal.touch_boot(&self.boot, clock::offset()).await {
+            Ok(()) => None,
+            Err(e) => Some(crate::act::chain(&e)),
+        };
+    }
+
+    fn health(&self) -> Health {
+        Health {
+            deaf: self.deaf.clone(),
+            lost_records: self.lost_records(),
+            mismatches: self.mismatches.load(Ordering::Relaxed),
+            dropped_log_bytes: self.dropped.load(Ordering::Relaxed),
+            store_error: self.store_error.clone(),
+        }
+    }
+}
+
+fn pod(kept: &Kept, before: &Picture, now: Stamp) -> (PodName, Arc<PodPicture>) {
+    let name = kept.spec.name.clone();
+    let status = plan::status(&kept.spec, &kept.seen, now);
+    let deleting = kept.seen.deletion.map(|deletion| deletion.since);
+    if let Some(old) = before.pods.get(&name) {
+        let same = old.status == status && old.deleting == deleting && old.address == kept.address;
+        if same && Arc::ptr_eq(&old.object, &kept.object) {
+            return (name, old.clone());
+        }
+    }
+    let (spec, object, address) = (kept.spec.clone(), kept.object.clone(), kept.address);
+    (name, Arc::new(PodPicture { spec, object, address, status, deleting }))
+}

@@ -1,0 +1,215 @@
+//! From nothing to a loop that turns: what the agent truly needs, in order, each with one clear line if it is not there.
+#![expect(clippy::disallowed_methods, reason = "starts the loader and looks at the box")]
+
+use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, process::Command, sync::Arc};
+
+use anyhow::{Context, bail};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+};
+
+use super::{
+    Agent, Wakers, clock, exec, given, heard, images, manifests,
+    systemd::{self, Notifier},
+};
+use crate::{
+    act::{
+        self, Tools,
+        log::{Keeper, Surroundings},
+    },
+    api::{self, Api, ExecDoor, ImageDoor},
+    cgroup::CONTROLLERS,
+    config::Config,
+    kernel::{
+        load,
+        probes::{ProbeError, Probes},
+    },
+    metrics::Readings,
+    picture::{Health, Picture},
+    store::Store,
+};
+
+/// Notes that may wait; a task that has one more waits with it.
+const NOTES: usize = 256;
+
+/// `carob agent`: runs until it is told to stop.
+pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
+    require(&config)?;
+    let notifier = Notifier::new();
+    let kept = systemd::take_passed(Config::passed_descriptors());
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .context("cannot become the reaper of orphans")?;
+    let (child, terminate) = (signal(SignalKind::child())?, signal(SignalKind::terminate())?);
+    for dir in [&config.run, &config.state] {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    let (probes, deaf) = listen_to_kernel(&config);
+    let store = Store::open(&config.database()).context("cannot open the store")?;
+    let boot = clock::boot_id().context("cannot read the boot id")?;
+    let (dropped, mismatches) = (Arc::default(), Arc::default());
+    let keeper = Keeper::new(Config::notify_socket());
+    let around = Surroundings {
+        wall: clock::wall,
+        pause: clock::pausing,
+        limits: config.log_limits,
+        dropped: Arc::clone(&dropped),
+        keeper,
+    };
+    let tools = Arc::new(Tools::open(&config, probes, around)?);
+    tools.inherit(kept.terminals);
+    let config = Arc::new(config);
+    let (notes, waiting) = mpsc::channel(NOTES);
+    let mut first = blank(&config, boot.clone());
+    // The API answers before the first turn, and its dates are right from the beginning.
+    first.offsets = store.journal().offsets().await.unwrap_or_default();
+    first.offsets.insert(boot.clone(), clock::offset());
+    let picture = watch::Sender::new(Arc::new(first));
+    let (requests, asked) = mpsc::channel(16);
+    let (commands, ordered) = mpsc::channel(16);
+    exec::serve(tools.clone(), ordered);
+    let doors = (ImageDoor { requests }, ExecDoor { requests: commands });
+    serve(&config, &store, &picture, doors).await?;
+    manifests::watch(&config.manifests, notes.clone())
+        .with_context(|| format!("cannot watch {}", config.manifests.display()))?;
+    let mut agent = Agent {
+        tools,
+        objects: store.objects(),
+        journal: store.journal(),
+        boot,
+        pods: BTreeMap::new(),
+        probing: BTreeMap::new(),
+        picture,
+        notes,
+        alarm: clock::Alarm::new()?,
+        deaf,
+        mismatches,
+        dropped,
+        store_error: None,
+        shelf: given::Shelf::default(),
+        workloads: Vec::new(),
+        node: given::Node::of(&config),
+        config,
+    };
+    if let Some(probes) = &agent.tools.probes {
+        heard::listen(probes, agent.notes.clone()).context("cannot listen to the kernel programs")?;
+    }
+    let changed = agent.objects.changed();
+    agent.adopt().await?;
+    agent.release_unknown(&kept.names);
+    agent.prune().await;
+    agent.read_manifests().await;
+    images::check_once(&agent.tools, &agent.config.run);
+    notifier.say("READY=1\nSTATUS=pods are looked after");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    agent.run(Wakers { notes: waiting, changed, images: asked, child, terminate, notifier }).await
+}
+
+/// Only what nothing works without.
+fn require(config: &Config) -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("carob agent must run as root: it makes namespaces, mounts and cgroups");
+    }
+    let controllers = config.cgroup_fs.join("cgroup.controllers");
+    let Ok(have) = fs::read_to_string(&controllers) else {
+        bail!(
+            "{} is not a cgroup v2 hierarchy: carob needs cgroup v2 alone (boot with systemd.unified_cgroup_hierarchy=1 or cgroup_no_v1=all)",
+            config.cgroup_fs.display()
+        );
+    };
+    for wanted in CONTROLLERS {
+        if !have.split_whitespace().any(|name| name == wanted) {
+            bail!("the cgroup controller {wanted} is not available below {}", config.cgroup_fs.display());
+        }
+    }
+    Ok(())
+}
+
+/// Has the programs loaded by a process of its own, and opens what it pinned. Without them the agent still works, and says so.
+fn listen_to_kernel(config: &Config) -> (Option<Arc<Probes>>, Option<String>) {
+    let depth = config.attempt_depth();
+    let load = Command::new("/proc/self/exe")
+        .args(["kernel", "load", "--depth", &depth.to_string()])
+        .arg(&config.bpffs)
+        .output();
+    let why = match load {
+        Ok(output) if output.status.success() => match open_probes(config) {
+            Ok(probes) => return (Some(Arc::new(probes)), None),
+            Err(e) => act::chain(&e),
+        },
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(e) => format!("the loader cannot be started: {e}"),
+    };
+    tracing::warn!(why, "without kernel programs: exit codes come from waitid, causes are inferred");
+    (None, Some(why))
+}
+
+/// Opens what a loader has pinned.
+pub(super) fn open_probes(config: &Config) -> Result<Probes, ProbeError> {
+    Probes::open(&load::pins(&config.bpffs, config.attempt_depth()))
+}
+
+/// Opens the doors.
+async fn serve(
+    config: &Arc<Config>,
+    store: &Store,
+    picture: &watch::Sender<Arc<Picture>>,
+    (images, exec): (ImageDoor, ExecDoor),
+) -> anyhow::Result<()> {
+    let socket = config.socket();
+    let listener = listen(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    let wall = || jiff::Timestamp::from_nanosecond(i128::from(clock::wall())).unwrap_or_default();
+    let (objects, journal) = (store.objects(), store.journal());
+    let (picture_now, config_now) = (picture.subscribe(), config.clone());
+    let api = Api {
+        objects,
+        journal,
+        picture: picture_now,
+        images,
+        exec,
+        config: config_now,
+        clock: wall,
+        now: clock::now,
+        readings: Readings::default(),
+    };
+    tokio::spawn(async move {
+        if let Err(e) = api::serve_socket(api, listener).await {
+            tracing::error!(error = %e, "the API has stopped");
+        }
+    });
+    if let Some(address) = config.metrics {
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?;
+        let picture = picture.subscribe();
+        tokio::spawn(async move {
+            if let Err(e) = api::serve_metrics(picture, listener).await {
+                tracing::error!(error = %e, "metrics have stopped");
+            }
+        });
+    }
+    Ok(())
+}
+
+/// A socket for root alone. One that a killed agent left is replaced.
+fn listen(path: &Path) -> std::io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+        _ => (),
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Picture {
+    Picture {
+        node: config.node.clone(),
+        address: act::network::host_address(),
+        boot,
+        offsets: BTreeMap::new(),
+        pods: BTreeMap::new(),
+        totals: Vec::new(),
+        health: Health::default(),
+    }
+}

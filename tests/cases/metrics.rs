@@ -1,0 +1,49 @@
+//! The metrics page as Prometheus takes it. What its figures say of a death is looked at where the deaths are.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use super::Case;
+use crate::{wire::Mode, world::World};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const FILE: &str = "metrics-page.yaml";
+/// One family each for what only a pod that is over has, and what only one that starts again has.
+const TELLING: [(&str, &str); 2] = [
+    ("kube_pod_container_status_terminated_reason{", "metrics-ended"),
+    ("kube_pod_container_status_last_terminated_reason{", "metrics-restarted"),
+];
+
+pub(crate) fn cases() -> Vec<Case> {
+    let name = "the_metrics_page_is_what_promtool_accepts";
+    vec![Case { name, mode: Mode::Shared, limit: LIMIT * 2, run: promtool_accepts }]
+}
+
+/// promtool itself runs on the host, which fails this case for it.
+fn promtool_accepts(world: &World) -> Result<()> {
+    world.start()?;
+    world.load_images()?;
+    let ended = world.payload("pods/exit7.yaml")?.replace("name: exit7", "name: metrics-ended");
+    let restarted = ended
+        .replace("metrics-ended", "metrics-restarted")
+        .replace("Never\n  containers", "Always\n  containers");
+    world.put(FILE, &format!("{ended}---\n{restarted}"))?;
+    let page = world.wait_until("the page shows both pods' ends", LIMIT, || {
+        let page = world.metrics()?;
+        let shows = |(family, pod): &(&str, &str)| {
+            page.lines().any(|line| line.starts_with(family) && line.contains(pod))
+        };
+        ensure!(TELLING.iter().all(shows), "a pod has not ended:\n{page}");
+        Ok(page)
+    })?;
+    world.hand_over("metrics.prom", &page)?;
+    world.remove(FILE)?;
+    world.wait_until("the pods are gone", LIMIT, || {
+        for (_, pod) in TELLING {
+            let status = world.ask("GET", &format!("/api/v1/namespaces/default/pods/{pod}"), None)?.status;
+            ensure!(status == 404, "{pod} is still there: {status}");
+        }
+        Ok(())
+    })
+}

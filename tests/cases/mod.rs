@@ -1,0 +1,81 @@
+//! The cases, by area. A case is a function that is given a `World` and says in its error what it found instead.
+
+mod accounting;
+mod api;
+mod arm64;
+mod config;
+mod conformance;
+mod images;
+mod metrics;
+mod network;
+mod pod;
+mod resources;
+mod restart;
+mod security;
+mod spine;
+mod volume;
+mod workload;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    wire::{Listed, Mode},
+    world::World,
+};
+
+pub(crate) struct Case {
+    /// What holds, in words joined by `_`; with its area in front it is the case's name everywhere.
+    pub(crate) name: &'static str,
+    pub(crate) mode: Mode,
+    /// Emulation is 10 to 50 times slower than hardware: be generous.
+    pub(crate) limit: Duration,
+    pub(crate) run: fn(&World) -> Result<()>,
+}
+
+type Area = (&'static str, fn() -> Vec<Case>);
+
+const AREAS: &[Area] = &[
+    ("spine", spine::cases),
+    ("spine", restart::cases),
+    ("accounting", accounting::cases),
+    ("pod", pod::cases),
+    ("resources", resources::cases),
+    ("security", security::cases),
+    ("volume", volume::cases),
+    ("config", config::cases),
+    ("conformance", conformance::cases),
+    ("network", network::cases),
+    ("workload", workload::cases),
+    ("images", images::cases),
+    ("api", api::cases),
+    ("api", metrics::cases),
+    ("arm64", arm64::cases),
+];
+
+fn all() -> impl Iterator<Item = (String, Case)> {
+    let of_area = |(area, cases): &Area| {
+        let area = *area;
+        cases().into_iter().map(move |case| (format!("{area}::{}", case.name), case))
+    };
+    AREAS.iter().flat_map(of_area)
+}
+
+/// `words`: full names, or `area::` for all of an area.
+pub(crate) fn named(words: &[&str]) -> Result<Vec<(String, Case)>> {
+    let means = |word: &str, name: &str| name == word || (word.ends_with("::") && name.starts_with(word));
+    if let Some(unknown) = words.iter().find(|word| !all().any(|(name, _)| means(word, &name))) {
+        bail!("there is no case {unknown:?}");
+    }
+    Ok(all().filter(|(name, _)| words.iter().any(|word| means(word, name))).collect())
+}
+
+/// For the host: every case with what it needs.
+pub(crate) fn list() -> Result<ExitCode> {
+    for (name, case) in all() {
+        let listed = Listed { case: name, mode: case.mode, limit: case.limit.as_secs() };
+        println!("{}", serde_json::to_string(&listed)?);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,56 @@
+//! Jobs: pods that are to succeed, so many times.
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+use super::{Maker, name, template};
+use crate::{pods::ledger, world::World};
+
+const BATCH: &str = "/apis/batch/v1";
+
+fn manifest(name: &str, spec: &str, policy: &str, script: &str) -> String {
+    let template = template("  ", policy, script, "");
+    format!("apiVersion: batch/v1\nkind: Job\nmetadata: {{ name: {name} }}\nspec:\n{spec}{template}")
+}
+
+pub(super) fn completed(world: &World) -> Result<()> {
+    let text = manifest("three", "  completions: 3\n  parallelism: 2\n", "Never", "sleep 1; echo done");
+    let three = Maker::apply(world, "job", BATCH, "three", &text)?;
+    three.await_status("one has succeeded", |status| status["succeeded"].as_u64() >= Some(1))?;
+    // What is deleted after its end has succeeded all the same.
+    let pods = three.pods()?;
+    let first = pods.iter().find(|pod| pod["status"]["phase"] == "Succeeded");
+    if let Some(first) = first {
+        world.carob_ok(&["delete", "pod", name(first)])?;
+    }
+    let job = three.await_status("it is complete", |status| status["conditions"][0]["type"] == "Complete")?;
+    let status = &job["status"];
+    ensure!(status["succeeded"] == 3 && status["failed"].is_null() && status["active"].is_null(), "{status}");
+    let mut names: Vec<String> = pods.iter().chain(&three.pods()?).map(|pod| name(pod).to_owned()).collect();
+    names.sort();
+    names.dedup();
+    ensure!(names.len() == 3, "three pods were enough: {names:?}");
+    for pod in &names {
+        let rows = ledger(world, pod)?;
+        ensure!(rows.len() == 1 && rows[0]["end"]["exitCode"] == 0, "{pod}: {rows:?}");
+    }
+    let table = world.carob_ok(&["get", "jobs"])?;
+    ensure!(table.contains("three   Complete   3/3"), "{table}");
+    Ok(())
+}
+
+pub(super) fn failed(world: &World) -> Result<()> {
+    let gives_up = |status: &Value| status["conditions"][0]["type"] == "Failed";
+    let text = manifest("once", "  backoffLimit: 0\n", "Never", "exit 3");
+    let once = Maker::apply(world, "job", BATCH, "once", &text)?;
+    let job = once.await_status("it has given up", gives_up)?;
+    let status = &job["status"];
+    ensure!(status["failed"] == 1 && status["conditions"][0]["reason"] == "BackoffLimitExceeded", "{status}");
+    let pods = once.pods()?;
+    ensure!(pods.len() == 1 && pods[0]["status"]["phase"] == "Failed", "{pods:?}");
+    let text = manifest("late", "  activeDeadlineSeconds: 3\n", "OnFailure", "exec /work sleep");
+    let late = Maker::apply(world, "job", BATCH, "late", &text)?;
+    let job = late.await_status("its time is up", gives_up)?;
+    ensure!(job["status"]["conditions"][0]["reason"] == "DeadlineExceeded", "{job}");
+    Ok(())
+}

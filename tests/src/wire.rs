@@ -1,0 +1,56 @@
+//! What the guest says to the host: one JSON record a line. Both sides compile this file.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Record {
+    /// The guest has booted and waits. Written by the guest's boot script.
+    Ready { ready: bool },
+    /// A case begins.
+    Start { start: String },
+    /// A case has ended.
+    Case { case: String, ok: bool, seconds: f64, note: String },
+    /// A line for the person at the terminal.
+    Say { say: String },
+    /// A text that the running case hands over. What is to be checked in it the host knows by its name.
+    Text { name: String, text: String },
+    /// The case goes on after the guest's next boot.
+    Boot { boot: Next },
+    /// All that was asked for has been done. Without it the run failed.
+    Done { done: bool },
+}
+
+/// How the guest leaves its boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Next {
+    /// It shuts down in order; the host waits for that.
+    Reboot,
+    /// The host pulls the plug.
+    Cut,
+}
+
+/// One line of `carob-tests list`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Listed {
+    /// `area::name`.
+    pub(crate) case: String,
+    pub(crate) mode: Mode,
+    /// Seconds the case may take in the guest.
+    pub(crate) limit: u64,
+}
+
+/// What machine a case wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// One restored guest for all such cases of an area, one after the other.
+    Shared,
+    /// A restored guest of its own: it kills the agent, fills disks or otherwise spoils the guest.
+    Alone,
+    /// A cold boot on a disk of its own, and boots again when it says so.
+    Reboot,
+    /// A cold boot of the arm64 guest, which has no systemd.
+    Arm64,
+}

@@ -1,0 +1,251 @@
+//! The cases that run in guests: which there are, which guest each gets, and what came of it. What a case does is
+//! written in `tests/cases`; a guest that dies under one case costs that case only.
+
+use std::{
+    fs, mem,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use super::{promtool, tally::Tally};
+use crate::{
+    place::{HOST, Place},
+    progress::{Stage, quiet_stage, took},
+    tool::tool,
+    vm::{
+        guest::Guest,
+        machine::{Machine, Saved, copy_sparse},
+        qemu::Console,
+        rundir::RunDir,
+        x86::Disk,
+    },
+    wire::{Listed, Mode, Next, Record},
+};
+
+/// What the host grants beyond a case's own limit, which the guest enforces.
+const GRACE: Duration = Duration::from_secs(60);
+/// More boots than any case asks for.
+const BOOTS: u32 = 100;
+
+/// All cases, in the order of their areas.
+pub(crate) fn listed(place: &Place) -> Result<Vec<Listed>> {
+    let list = tool(place.binaries(HOST).join("carob-tests")).arg("list").output()?;
+    let parse =
+        |line: &str| serde_json::from_str(line).with_context(|| format!("read the listed case {line}"));
+    list.lines().map(parse).collect()
+}
+
+/// Where cases run.
+pub(crate) struct Guests<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) machine: &'a Machine,
+    pub(crate) saved: &'a Saved,
+    pub(crate) payload: &'a Path,
+    pub(crate) run: &'a RunDir,
+    pub(crate) full: bool,
+}
+
+impl Guests<'_> {
+    pub(crate) fn run_all(&self, cases: &[Listed], tally: &mut Tally) -> Result<()> {
+        for (area, cases) in by_area(cases) {
+            let stage = quiet_stage(&format!("vm: {area}, {} cases", cases.len()));
+            let (shared, own): (Vec<&Listed>, Vec<&Listed>) =
+                cases.into_iter().partition(|case| case.mode == Mode::Shared);
+            let mut runs: Vec<Vec<&Listed>> = own.into_iter().map(|case| vec![case]).collect();
+            runs.insert(0, shared);
+            for run in runs {
+                self.run_together(&run, &stage, tally)?;
+            }
+            stage.done();
+        }
+        Ok(())
+    }
+
+    /// Runs cases in one guest, and what is left of them in another one if that guest dies.
+    fn run_together(&self, cases: &[&Listed], stage: &Stage, tally: &mut Tally) -> Result<()> {
+        let mut left = cases;
+        while let [first, ..] = *left {
+            let mut heard = Heard::new(self.place, self.run.path(), left, stage, tally);
+            let fault = match first.mode {
+                Mode::Shared | Mode::Alone => self.restored(&mut heard).err(),
+                Mode::Reboot => self.rebooted(&mut heard).err(),
+                Mode::Arm64 => Some(anyhow!("the case runs in the arm64 guest only")),
+            };
+            let mut ended = heard.ended;
+            if let Some(fault) = fault
+                && let Some(case) = left.get(ended)
+            {
+                report(stage, tally, &case.case, None, &format!("{fault:#}"));
+                ended += 1;
+            }
+            left = &left[ended..];
+        }
+        Ok(())
+    }
+
+    fn restored(&self, heard: &mut Heard<'_, '_>) -> Result<()> {
+        let (machine, dir) = (self.machine, self.run.path());
+        let mut guest = Guest::restore(machine, self.saved, self.payload, Console::Logged, dir)?;
+        match heard.follow(&mut guest, 0, self.full)? {
+            None => Ok(()),
+            Some(next) => bail!("the case asks for a {next:?}, but is not listed as one that reboots"),
+        }
+    }
+
+    fn rebooted(&self, heard: &mut Heard<'_, '_>) -> Result<()> {
+        let disk = self.run.path().join("disk.img");
+        copy_sparse(&self.machine.disk, &disk)?;
+        for boot in 0..BOOTS {
+            let kept = Disk::Kept(&disk);
+            let mut guest = Guest::boot(self.machine, kept, self.payload, Console::Logged, self.run.path())?;
+            match heard.follow(&mut guest, boot, self.full)? {
+                None => return Ok(()),
+                Some(Next::Cut) => drop(guest),
+                Some(Next::Reboot) => match guest.next(Instant::now() + GRACE)? {
+                    None => guest.wait()?,
+                    Some(record) => bail!("the guest goes on in spite of its shutdown: {record:?}"),
+                },
+            }
+        }
+        bail!("the case asked for more than {BOOTS} boots")
+    }
+}
+
+/// The cases of one guest, and how far it is.
+pub(super) struct Heard<'a, 'b> {
+    place: &'b Place,
+    /// For what the cases hand over.
+    dir: &'b Path,
+    cases: &'a [&'a Listed],
+    stage: &'b Stage,
+    tally: &'b mut Tally,
+    /// How many cases have ended: they do so in order.
+    ended: usize,
+    /// What the running case has handed over.
+    texts: Vec<PathBuf>,
+}
+
+impl<'a, 'b> Heard<'a, 'b> {
+    pub(super) fn new(
+        place: &'b Place,
+        dir: &'b Path,
+        cases: &'a [&'a Listed],
+        stage: &'b Stage,
+        tally: &'b mut Tally,
+    ) -> Self {
+        Self { place, dir, cases, stage, tally, ended: 0, texts: Vec::new() }
+    }
+
+    /// How many cases have ended.
+    pub(super) fn ended(&self) -> usize {
+        self.ended
+    }
+
+    /// Lets the guest run the cases and listens until all is done or it wants another boot.
+    pub(super) fn follow(&mut self, guest: &mut Guest, boot: u32, full: bool) -> Result<Option<Next>> {
+        let boot = boot.to_string();
+        let mut words = vec!["guest", "--boot", &boot];
+        words.extend(full.then_some("--full"));
+        words.extend(self.cases.iter().map(|case| case.case.as_str()));
+        guest.go(&words)?;
+        loop {
+            match guest.next(Instant::now() + self.limit() + GRACE)? {
+                None => bail!("the guest ended before it was done\n{}", guest.console_tail()),
+                Some(Record::Done { .. }) if self.ended == self.cases.len() => return Ok(None),
+                Some(Record::Done { .. }) => bail!("the guest was done before all cases had ended"),
+                Some(Record::Boot { boot }) => return Ok(Some(boot)),
+                Some(record) => self.take(record)?,
+            }
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.cases.get(self.ended).map_or(0, |case| case.limit))
+    }
+
+    fn take(&mut self, record: Record) -> Result<()> {
+        match record {
+            Record::Start { start } => self.stage.now(&start),
+            Record::Say { say } => self.stage.say(&format!("      {say}")),
+            Record::Text { name, text } => self.keep(&name, &text)?,
+            Record::Case { case, ok, seconds, note } => {
+                if self.cases.get(self.ended).is_none_or(|expected| expected.case != case) {
+                    bail!("the guest ran {case}, which was not its turn");
+                }
+                self.ended += 1;
+                let seconds = Some(seconds);
+                match self.judge(ok, note) {
+                    Ok(()) => pass(self.stage, self.tally, &case, seconds),
+                    Err(note) => report(self.stage, self.tally, &case, seconds, &note),
+                }
+            }
+            Record::Ready { .. } | Record::Boot { .. } | Record::Done { .. } => {
+                bail!("unexpected {record:?}")
+            }
+        }
+        Ok(())
+    }
+
+    /// Beside the console's log, for this run's judge and for a person's look.
+    fn keep(&mut self, name: &str, text: &str) -> Result<()> {
+        let path = self.dir.join(name);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        self.texts.push(path);
+        Ok(())
+    }
+
+    /// A case has passed if the guest says so and what it handed over stands up to what only the host can check.
+    fn judge(&mut self, ok: bool, note: String) -> Result<(), String> {
+        let texts = mem::take(&mut self.texts);
+        if !ok {
+            return Err(note);
+        }
+        let mut pages = texts.iter().filter(|text| text.extension().is_some_and(|end| end == "prom"));
+        pages.try_for_each(|page| promtool::check(self.place, page)).map_err(|fault| format!("{fault:#}"))
+    }
+}
+
+fn pass(stage: &Stage, tally: &mut Tally, case: &str, seconds: Option<f64>) {
+    tally.passed(1);
+    stage.say(&format!("ok    {case}{}", time(seconds)));
+}
+
+pub(super) fn report(stage: &Stage, tally: &mut Tally, case: &str, seconds: Option<f64>, note: &str) {
+    tally.failed(case);
+    stage.say(&format!("FAIL  {case}{}", time(seconds)));
+    note.lines().for_each(|line| stage.say(&format!("      {line}")));
+}
+
+fn time(seconds: Option<f64>) -> String {
+    seconds
+        .map_or_else(String::new, |seconds| format!("  {}", took(Duration::from_secs_f64(seconds.max(0.0)))))
+}
+
+/// Neighbouring cases with the same area.
+fn by_area(cases: &[Listed]) -> Vec<(&str, Vec<&Listed>)> {
+    let area = |case: &Listed| case.case.split("::").next().unwrap_or_default().len();
+    let mut areas: Vec<(&str, Vec<&Listed>)> = Vec::new();
+    for case in cases {
+        let name = &case.case[..area(case)];
+        match areas.last_mut() {
+            Some((last, cases)) if *last == name => cases.push(case),
+            _ => areas.push((name, vec![case])),
+        }
+    }
+    areas
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_are_grouped_by_area_in_their_order() {
+        let case = |case: &str| Listed { case: case.to_owned(), mode: Mode::Shared, limit: 1 };
+        let cases = ["a::x", "a::y", "b::x"].map(case);
+        let names: Vec<_> = by_area(&cases).into_iter().map(|(area, cases)| (area, cases.len())).collect();
+        assert_eq!(names, [("a", 2), ("b", 1)]);
+    }
+}
