@@ -33,6 +33,8 @@ pub(crate) struct PodPicture {
     /// The pod's own address, while it has one.
     pub(crate) address: Option<Ipv4Addr>,
     pub(crate) status: PodStatus,
+    /// Since when each condition is as it is. What was before an agent's start is dated by its containers'.
+    pub(crate) turned: BTreeMap<&'static str, Stamp>,
     /// Set while the pod is being deleted.
     pub(crate) deleting: Option<Stamp>,
 }

@@ -18,7 +18,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use carob_ebpf::{
-    Death, Oom, Signal, comm,
+    Death, GRACE_EXPIRED, Oom, Signal, comm,
     rules::{self, OomKnown, Origin},
 };
 pub(crate) use words::{cause, message, reason};
@@ -197,7 +197,7 @@ fn cause_of_code(code: i32) -> Cause {
 
 fn asked(evidence: &Evidence<'_>) -> Option<Why> {
     let recorded = evidence.death.and_then(|death| Why::of(death.why));
-    recorded.or(evidence.sent.map(|sent| sent.why))
+    recorded.or(evidence.sent.map(|sent| sent.first.unwrap_or(sent.why)))
 }
 
 fn is_kill(signal: i32) -> bool {
@@ -284,7 +284,7 @@ fn sending_process(evidence: &Evidence<'_>, death: &Death) -> Sender {
     let place = CgroupId(signal.sender_cgroup);
     let places = evidence.places;
     if evidence.agent.contains(&pid) || was_agent(evidence, death) {
-        Sender::Agent(asked(evidence).unwrap_or(Why::Unrecorded))
+        Sender::Agent(intent(death).or(asked(evidence)).unwrap_or(Why::Unrecorded))
     } else if signal.sender_tgid == death.tgid {
         Sender::Itself
     } else if place == places.container.id {
@@ -295,6 +295,13 @@ fn sending_process(evidence: &Evidence<'_>, death: &Death) -> Sender {
     } else {
         Sender::Host { pid, comm: name, uid: signal.sender_uid }
     }
+}
+
+/// Why the agent has sent what killed it. SIGKILL comes when the time is over that it had for another reason.
+fn intent(death: &Death) -> Option<Why> {
+    let killed = rules::status_signal(death.status) == rules::SIGKILL;
+    let expired = killed && death.why & GRACE_EXPIRED != 0;
+    if expired { Some(Why::GraceExpired) } else { Why::of(death.why) }
 }
 
 /// Whether the sender was an agent before this one. Its pid is forgotten, but it left word of its intent, and
@@ -331,7 +338,7 @@ fn unseen_sender(evidence: &Evidence<'_>, death: &Death, signal: i32) -> Sender 
     if signal == SIGSYS {
         return Sender::Kernel(KernelReason::Seccomp);
     }
-    let intended = Why::of(death.why).map(Sender::Agent);
+    let intended = intent(death).map(Sender::Agent);
     intended.or_else(|| own_signal(evidence, signal)).unwrap_or(Sender::Unknown)
 }
 

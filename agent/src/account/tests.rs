@@ -186,6 +186,12 @@ fn the_agents_own_signals_carry_their_reason() {
     let agent = |signal| by_process(signal, 1, 42, b"carob");
     row(asked(Why::Delete, agent(15)), 15, "SIGTERM from carob: pod deleted");
     row(asked(Why::GraceExpired, agent(9)), 9, "SIGKILL from carob: grace period expired");
+    // It did not heed the first signal: both reasons are kept.
+    let killed = Death { why: Why::Liveness as u32 | GRACE_EXPIRED, ..agent(9) };
+    assert_eq!(Case::recorded(killed).judged().asked, Some(Why::Liveness));
+    row(killed, 9, "SIGKILL from carob: grace period expired");
+    let heeded = Death { why: Why::Liveness as u32 | GRACE_EXPIRED, ..agent(15) };
+    row(heeded, 15, "SIGTERM from carob: liveness probe failed");
     row(agent(9), 9, "SIGKILL from carob: the agent ended before it was recorded");
     // An agent that is gone: another pid, but its word is there.
     row(
@@ -287,7 +293,7 @@ fn without_the_programs_the_status_is_exact_and_the_sender_is_known_only_if_it_i
         assert_eq!((case.judged().source, case.judged().finished), (Source::Wait, Stamp(5000)));
     };
     let killed = |signal| Waited::Signalled { signal, core: false };
-    let expired = Some(Sent { signal: 9, why: Why::GraceExpired });
+    let expired = Some(Sent { signal: 9, why: Why::GraceExpired, first: Some(Why::Delete) });
     row(Waited::Exited { code: 0 }, None, 0, None, "completed", "exit code 0");
     row(Waited::Exited { code: 7 }, None, 7, None, "error", "exit code 7");
     row(killed(11), None, 139, Some(11), "unknown", "SIGSEGV, sender not known");

@@ -368,7 +368,7 @@ pub(super) async fn reap((mut child, awaited): (Child, Awaited)) {
 
 /// The container's stop signal for the main process, after leaving word of why.
 pub(crate) fn terminate(tools: &Tools, id: &AttemptId, cgroup: CgroupId, stop: Sent, kill_at: Stamp) {
-    let Sent { signal, why } = stop;
+    let Sent { signal, why, .. } = stop;
     tools.intend(cgroup, why, kill_at);
     let Some(pidfd) = tools.held(id) else { return };
     tools.note_signal(id, signal, why);
@@ -388,16 +388,10 @@ pub(crate) fn stop_signal(tools: &Tools, id: &AttemptId, wanted: Option<&Contain
     own.or_else(of_image).unwrap_or(libc::SIGTERM)
 }
 
-/// SIGKILL for everything in the container.
-pub(crate) fn kill(
-    tools: &Tools,
-    id: &AttemptId,
-    cgroup: CgroupId,
-    why: Why,
-    at: Stamp,
-) -> Result<(), cgroup::Error> {
-    tools.intend(cgroup, why, at);
-    tools.note_signal(id, libc::SIGKILL, why);
+/// SIGKILL for everything in the container: the time is over that it had.
+pub(crate) fn kill(tools: &Tools, id: &AttemptId, cgroup: CgroupId, at: Stamp) -> Result<(), cgroup::Error> {
+    tools.leave_word(|probes| probes.expire(cgroup, at));
+    tools.note_signal(id, libc::SIGKILL, Why::GraceExpired);
     tools.places.attempt_cgroup(id).kill()
 }
 

@@ -198,13 +198,12 @@ where
         Step::Terminate { container, why, kill_at } => {
             if let Some((id, cgroup)) = live {
                 let signal = container::stop_signal(&tools, &id, spec.containers.get(container));
-                container::terminate(&tools, &id, cgroup, Sent { signal, why }, kill_at);
+                container::terminate(&tools, &id, cgroup, Sent { signal, why, first: None }, kill_at);
             }
             Outcome::Terminated
         }
         Step::Kill { container } => {
-            let killed =
-                live.map(|(id, cgroup)| container::kill(&tools, &id, cgroup, Why::GraceExpired, now));
+            let killed = live.map(|(id, cgroup)| container::kill(&tools, &id, cgroup, now));
             Outcome::Killed { container, result: killed.unwrap_or(Ok(())) }
         }
         Step::Clear { container, attempt } => {
@@ -367,7 +366,9 @@ impl Tools {
     }
 
     fn note_signal(&self, id: &AttemptId, signal: i32, why: Why) {
-        lock(&self.sent).insert(id.clone(), Sent { signal, why });
+        let mut sent = lock(&self.sent);
+        let first = sent.get(id).map(|before| before.first.unwrap_or(before.why));
+        sent.insert(id.clone(), Sent { signal, why, first });
     }
 
     /// Moves the last output of an attempt whose processes are gone to its log.
@@ -403,8 +404,13 @@ impl Tools {
         self.probes.as_ref().map_or(Ok(()), |probes| probes.set_main(cgroup, pid, start_ticks))
     }
 
+    /// Leaves word of why an attempt is to end, and when it will have to.
     fn intend(&self, cgroup: CgroupId, why: Why, deadline: Stamp) {
-        let told = self.probes.as_ref().map_or(Ok(()), |probes| probes.intend(cgroup, why, deadline));
+        self.leave_word(|probes| probes.intend(cgroup, why, deadline));
+    }
+
+    fn leave_word(&self, word: impl FnOnce(&Probes) -> Result<(), ProbeError>) {
+        let told = self.probes.as_ref().map_or(Ok(()), |probes| word(probes));
         if let Err(e) = told {
             tracing::warn!(error = %chain(&e), "the intent is not recorded");
         }

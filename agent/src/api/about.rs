@@ -100,8 +100,12 @@ pub(super) async fn resources() -> Json<Value> {
     let log = json!({
         "name": format!("{}/log", PODS.plural), "singularName": "", "namespaced": true, "kind": "Pod", "verbs": ["get"],
     });
+    let events = json!({
+        "name": "events", "singularName": "event", "namespaced": true, "kind": "Event", "verbs": ["get", "list"],
+        "shortNames": ["ev"],
+    });
     let mut list = listed("v1");
-    list.push(log);
+    list.extend([log, events]);
     Json(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": list}))
 }
 

@@ -8,6 +8,7 @@ mod admission;
 mod change;
 mod claim;
 mod date;
+mod events;
 mod exec;
 mod images;
 mod ledger;
@@ -123,6 +124,9 @@ fn object_routes() -> Router<Arc<Api>> {
         router.nest(root, within)
     });
     objects
+        .route("/api/v1/events", get(events::list_all))
+        .route("/api/v1/namespaces/{namespace}/events", get(events::list_namespace))
+        .route("/api/v1/namespaces/{namespace}/events/{name}", get(events::read))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::log))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec))
         .layer(DefaultBodyLimit::max(OBJECT_LIMIT))

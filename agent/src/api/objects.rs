@@ -20,8 +20,8 @@ use super::{
     admission::{self, DeleteOptions},
     claim, pod,
     refusal::Refusal,
-    resource::Resource,
-    selector::Selector,
+    resource::{PODS, Resource},
+    selector::{self, Selector},
     workload,
 };
 use crate::{
@@ -43,6 +43,16 @@ pub(super) struct ListQuery {
     label_selector: String,
     field_selector: String,
     watch: String,
+}
+
+impl ListQuery {
+    /// What is asked for, if it is a list.
+    pub(super) fn selector(&self, fields: &[&str]) -> Result<Selector, Refusal> {
+        if matches!(self.watch.as_str(), "true" | "1") {
+            return Err(Refusal::method_not_allowed("watching is not supported yet: list again"));
+        }
+        Selector::parse(&self.label_selector, &self.field_selector, fields).map_err(Refusal::bad_request)
+    }
 }
 
 /// The query of a create or a delete.
@@ -243,18 +253,14 @@ async fn remove(api: &Api, resource: Resource, object: &Value) -> Answer {
 }
 
 async fn list(api: &Api, resource: Resource, namespace: Option<&str>, query: ListQuery) -> Answer {
-    if matches!(query.watch.as_str(), "true" | "1") {
-        return Err(Refusal::method_not_allowed("watching is not supported yet: list again"));
-    }
-    let selector =
-        Selector::parse(&query.label_selector, &query.field_selector).map_err(Refusal::bad_request)?;
+    let selector = query.selector(if resource == PODS { selector::POD_FIELDS } else { selector::FIELDS })?;
     let (objects, version) = api
         .objects
         .list(resource.kind, namespace)
         .await
         .map_err(|error| Refusal::of_store(&error, resource, ""))?;
-    let chosen = objects.into_iter().filter(|object| selector.matches(object));
-    let items: Vec<Value> = chosen.map(|object| shown(api, resource, object)).collect();
+    let shown = objects.into_iter().map(|object| shown(api, resource, object));
+    let items: Vec<Value> = shown.filter(|object| selector.matches(object)).collect();
     Ok(Json(json!({
         "kind": format!("{}List", resource.kind.name()),
         "apiVersion": resource.manifest().api_version(),

@@ -66,7 +66,7 @@ fn status(pod: &PodPicture, picture: &Picture) -> Value {
         ("phase", Some(json!(status.phase.name()))),
         ("reason", status.reason.as_ref().map(|reason| json!(reason))),
         ("message", status.message.as_ref().map(|message| json!(message))),
-        ("conditions", Some(status.conditions.iter().map(condition).collect())),
+        ("conditions", Some(status.conditions.iter().map(|one| condition(one, pod, picture)).collect())),
         ("startTime", start),
         ("hostIP", Some(json!(picture.address))),
         ("hostIPs", Some(json!([{"ip": picture.address}]))),
@@ -77,14 +77,16 @@ fn status(pod: &PodPicture, picture: &Picture) -> Value {
     ])
 }
 
-fn condition(condition: &Condition) -> Value {
+fn condition(condition: &Condition, pod: &PodPicture, picture: &Picture) -> Value {
     let holds = match condition.holds {
         Truth::True => "True",
         Truth::False => "False",
     };
+    let turned = pod.turned.get(condition.kind);
     sparse([
         ("type", Some(json!(condition.kind))),
         ("status", Some(json!(holds))),
+        ("lastTransitionTime", turned.and_then(|at| when(picture, &picture.boot, *at))),
         ("reason", condition.reason.map(|reason| json!(reason))),
         ("message", condition.message.as_ref().map(|message| json!(message))),
     ])

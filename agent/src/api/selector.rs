@@ -24,24 +24,65 @@ enum Wants {
     Absent,
 }
 
-/// Fields that lists can be narrowed by.
-const FIELDS: [&str; 2] = ["metadata.name", "metadata.namespace"];
+/// Fields that any list can be narrowed by.
+pub(super) const FIELDS: &[&str] = &["metadata.name", "metadata.namespace"];
+
+/// The same of pods, as in Kubernetes.
+pub(super) const POD_FIELDS: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "spec.hostNetwork",
+    "status.phase",
+    "status.podIP",
+    "status.nominatedNodeName",
+];
+
+/// The same of events, as in Kubernetes.
+pub(super) const EVENT_FIELDS: &[&str] = &[
+    "metadata.name",
+    "metadata.namespace",
+    "involvedObject.kind",
+    "involvedObject.namespace",
+    "involvedObject.name",
+    "involvedObject.uid",
+    "involvedObject.apiVersion",
+    "involvedObject.fieldPath",
+    "reason",
+    "reportingComponent",
+    "source",
+    "type",
+];
 
 impl Selector {
-    /// Reads `labelSelector` and `fieldSelector`.
-    pub(super) fn parse(labels: &str, fields: &str) -> Result<Self, String> {
+    /// Reads `labelSelector` and `fieldSelector`; the latter may be about `known` fields.
+    pub(super) fn parse(labels: &str, fields: &str, known: &[&str]) -> Result<Self, String> {
         let labels = terms(labels).into_iter().map(label_term).collect::<Result<_, _>>()?;
-        let fields = terms(fields).into_iter().map(field_term).collect::<Result<_, _>>()?;
+        let fields =
+            terms(fields).into_iter().map(|term| field_term(term, known)).collect::<Result<_, _>>()?;
         Ok(Self { labels, fields })
     }
 
     /// Whether an object is to be shown.
     pub(super) fn matches(&self, object: &Value) -> bool {
-        let metadata = &object["metadata"];
-        let label = |key: &str| metadata["labels"].get(key).and_then(Value::as_str);
-        let field = |key: &str| metadata[key.trim_start_matches("metadata.")].as_str();
+        let label = |key: &str| object["metadata"]["labels"].get(key).and_then(Value::as_str);
         self.labels.iter().all(|term| term.wants.holds(label(&term.key)))
-            && self.fields.iter().all(|term| term.wants.holds(field(&term.key)))
+            && self.fields.iter().all(|term| term.wants.holds(Some(&field(object, &term.key))))
+    }
+}
+
+/// A field that is not there is empty, as in Kubernetes.
+fn field(object: &Value, key: &str) -> String {
+    let key = if key == "source" { "source.component" } else { key };
+    match object.pointer(&format!("/{}", key.replace('.', "/"))) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Bool(flag)) => flag.to_string(),
+        // `hostNetwork` is the only one that is no text.
+        _ if key.ends_with("hostNetwork") => "false".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -117,13 +158,13 @@ fn label_term(term: &str) -> Result<Term, String> {
     Ok(parsed)
 }
 
-fn field_term(term: &str) -> Result<Term, String> {
+fn field_term(term: &str, known: &[&str]) -> Result<Term, String> {
     let parsed =
         equality(term).ok_or_else(|| format!("invalid field selector {term:?}: key=value is needed"))?;
-    if FIELDS.contains(&parsed.key.as_str()) {
+    if known.contains(&parsed.key.as_str()) {
         return Ok(parsed);
     }
-    Err(format!("field label not supported: {:?}; accepted are {}", parsed.key, FIELDS.join(" and ")))
+    Err(format!("field label not supported: {:?}; accepted are {}", parsed.key, known.join(", ")))
 }
 
 #[cfg(test)]
@@ -134,7 +175,11 @@ mod tests {
 
     #[test]
     fn selectors_choose_as_kubernetes_does() {
-        let object = json!({"metadata": {"name": "web", "namespace": "shop", "labels": {"app": "web", "tier": "1", "e": ""}}});
+        let object = json!({
+            "metadata": {"name": "web", "namespace": "shop", "labels": {"app": "web", "tier": "1", "e": ""}},
+            "spec": {"nodeName": "box"},
+            "status": {"phase": "Running"},
+        });
         let rows = [
             ("", "", true),
             ("app=web", "", true),
@@ -160,9 +205,13 @@ mod tests {
             ("", "metadata.name=db", false),
             ("", "metadata.name!=db,metadata.namespace=shop", true),
             ("app=web", "metadata.name=db", false),
+            ("", "status.phase=Running,spec.nodeName=box", true),
+            ("", "status.phase!=Running", false),
+            ("", "status.podIP=", true),
+            ("", "spec.hostNetwork=false", true),
         ];
         for (labels, fields, expected) in rows {
-            let selector = Selector::parse(labels, fields).unwrap();
+            let selector = Selector::parse(labels, fields, POD_FIELDS).unwrap();
             assert_eq!(selector.matches(&object), expected, "labels {labels:?} fields {fields:?}");
         }
     }
@@ -178,7 +227,7 @@ mod tests {
             ("", "metadata.name", "key=value"),
         ];
         for (labels, fields, expected) in rows {
-            let fault = Selector::parse(labels, fields).unwrap_err();
+            let fault = Selector::parse(labels, fields, FIELDS).unwrap_err();
             assert!(fault.contains(expected), "{labels:?} {fields:?}: {fault}");
         }
     }

@@ -247,6 +247,17 @@ impl Kind {
         }
     }
 
+    /// As `kind:` spells it.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Pod => "Pod",
+            Self::Claim => "PersistentVolumeClaim",
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+            Self::Workload(kind) => kind.name(),
+        }
+    }
+
     /// In messages and names: `pod/web`.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -307,7 +318,7 @@ pub(super) fn query(pairs: &[(&str, Option<String>)]) -> String {
 }
 
 /// Percent-encoded, so that it is one part of a path or one value of a query.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(one).collect()

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::manifest;
+
 use super::{
     Scope, age,
     client::{Client, Kind},
-    configs,
+    configs, events,
     get::{Word, one},
     output::say,
     pods::{containers, init_containers, status, text},
@@ -35,13 +37,19 @@ impl Describe {
     pub(super) async fn run(self, client: &Client, now: Timestamp) -> anyhow::Result<ExitCode> {
         let kind = self.kind.kind();
         let object = one(client, kind, &self.scope.namespace, &self.name).await?;
-        say(&match kind {
+        let events =
+            events::fetch(client, Some(&self.scope.namespace), Some(kind.kind()), Some(&self.name)).await?;
+        let told = match kind {
             Kind::Pod => described(&object, now),
             Kind::Claim => configs::claim(&object),
             Kind::ConfigMap => configs::map(&object),
             Kind::Secret => configs::secret(&object),
             Kind::Workload(kind) => workloads::described(&object, kind, now),
-        })?;
+        };
+        // Of another object that had the same name before nothing is told.
+        let of_this = |event: &&Value| event["involvedObject"]["uid"] == object["metadata"]["uid"];
+        let events: Vec<Value> = events.iter().filter(of_this).cloned().collect();
+        say(&format!("{told}{}", events::section(&events, now)))?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -134,6 +142,21 @@ fn head(pod: &Value, now: Timestamp, page: &mut Page) {
     }
     page.optional(0, "QoS Class", &of["qosClass"]);
     page.optional(0, "Restart Policy", &spec["restartPolicy"]);
+    let ignored = ignored(pod);
+    if !ignored.is_empty() {
+        list(0, "Ignored Fields", ignored.into_iter(), page);
+    }
+}
+
+/// What of the manifest has no effect here. What the agent has filled in was nobody's wish.
+fn ignored(pod: &Value) -> Vec<String> {
+    let mut pod = pod.clone();
+    for (part, field) in [("spec", "nodeName"), ("metadata", "ownerReferences")] {
+        if let Some(part) = pod[part].as_object_mut() {
+            part.remove(field);
+        }
+    }
+    manifest::pod(&pod).map(|checked| checked.notes).unwrap_or_default()
 }
 
 /// `box/192.0.2.1`, as kubectl has it.

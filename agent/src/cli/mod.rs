@@ -9,6 +9,7 @@ mod client;
 mod configs;
 mod delete;
 mod describe;
+mod events;
 mod exec;
 mod get;
 mod image;
@@ -44,6 +45,8 @@ pub(crate) enum Verb {
     Delete(delete::Delete),
     /// Say how and why the containers of a pod ended, also of one that is gone
     Why(why::Why),
+    /// Show what happened to objects, the newest last
+    Events(events::Events),
     /// Load, list and remove images
     #[command(subcommand)]
     Image(image::Image),
@@ -72,6 +75,7 @@ pub(crate) async fn run(verb: Verb, config: &Config) -> anyhow::Result<ExitCode>
         Verb::Exec(verb) => verb.run(&client).await,
         Verb::Delete(verb) => verb.run(&client).await,
         Verb::Why(verb) => verb.run(&client).await,
+        Verb::Events(verb) => verb.run(&client, now()).await,
         Verb::Image(verb) => verb.run(&client, now()).await,
         Verb::Check(verb) => verb.run(config),
         Verb::Version => version(&client).await,

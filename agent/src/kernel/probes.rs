@@ -11,7 +11,7 @@ use std::{
 };
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
-use carob_ebpf::{Counters, Death, Event, Owner, map};
+use carob_ebpf::{Counters, Death, Event, GRACE_EXPIRED, Owner, map};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
@@ -120,6 +120,14 @@ impl Probes {
     /// Leaves word of why the agent is about to signal, and until when it will wait.
     pub(crate) fn intend(&self, cgroup: CgroupId, why: Why, deadline: Stamp) -> Result<(), ProbeError> {
         self.change(cgroup, |owner| Owner { why: why as u32, deadline_ns: deadline.0, ..owner })
+    }
+
+    /// Leaves word that the time is over that was left for it. Why it was to end at first stays.
+    pub(crate) fn expire(&self, cgroup: CgroupId, at: Stamp) -> Result<(), ProbeError> {
+        self.change(cgroup, |owner| {
+            let why = if owner.why == 0 { Why::GraceExpired as u32 } else { owner.why };
+            Owner { why: why | GRACE_EXPIRED, deadline_ns: at.0, ..owner }
+        })
     }
 
     /// What the agent, or one before it, has said of the cgroup.

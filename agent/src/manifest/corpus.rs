@@ -19,7 +19,6 @@ const APART: &[(&str, Why)] = {
         ("volumeMounts[].mountPropagation", NotYet),
         ("httpGet.host", NotYet),
         ("restartPolicyRules[].action", NotYet),
-        ("spec.imagePullSecrets", NotYet),
         ("spec.completionMode", NotYet),
         // Kubernetes has served neither extensions/v1beta1 nor apps/v1beta2 since 1.16.
         ("apiVersion", Kubernetes),

@@ -7,6 +7,7 @@
 //!                                   (fields, types)         (fate, values)   with defaults ─ spec ─► pod::Spec
 //! ```
 
+mod annotations;
 mod check;
 mod defaults;
 mod fault;

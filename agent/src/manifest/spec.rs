@@ -8,6 +8,7 @@ use k8s_openapi::{
 };
 
 use super::{
+    annotations::{self, Annotations},
     defaults::NAMESPACE,
     fault::{Fault, FaultKind},
     path::Path,
@@ -16,8 +17,8 @@ use super::{
     security, sources, storage, surroundings,
 };
 use crate::pod::{
-    Access, Container, HostPathKind, MemoryQos, OomScope, PodName, PodUid, PullPolicy, Resources, Restart,
-    RestartPolicy, Role, Spec, Stdin, Streams, Volume, VolumeMount, VolumeSource, annotation,
+    Access, Container, Deaf, HostPathKind, MemoryQos, OomScope, PodName, PodUid, PullPolicy, Resources,
+    Restart, RestartPolicy, Role, Spec, Stdin, Streams, Volume, VolumeMount, VolumeSource, annotation,
     restart::ExitRule,
     source::SubPath,
     termination::{Policy, Termination},
@@ -25,8 +26,6 @@ use crate::pod::{
 
 /// Longest name the kernel takes for a host.
 const LONGEST_HOSTNAME: usize = 63;
-
-type Annotations = BTreeMap<String, String>;
 
 /// A fault here means that the Pod was not checked before.
 pub(super) fn from(pod: v1::Pod, uid: PodUid) -> Result<Spec, Fault> {
@@ -50,9 +49,10 @@ pub(super) fn from(pod: v1::Pod, uid: PodUid) -> Result<Spec, Fault> {
         host_ports: port::all(&spec),
         pids: pids(spec.resources.as_ref()),
         resources: resources(&spec.resources.take().unwrap_or_default(), &at.field("resources"))?,
-        memory_qos: match annotations.get(annotation::MEMORY_QOS).map(String::as_str) {
-            Some("true") => MemoryQos::On,
-            _ => MemoryQos::Off,
+        memory_qos: if annotations::is_set(&annotations, annotation::MEMORY_QOS) {
+            MemoryQos::On
+        } else {
+            MemoryQos::Off
         },
         storage: storage::of_pod(&spec),
         containers: containers(&mut spec, &context, &annotations, &at)?,
@@ -128,7 +128,7 @@ fn restart(
         let codes = exit.values.clone().unwrap_or_default();
         Some(if exit.operator == "NotIn" { ExitRule::NotIn(codes) } else { ExitRule::In(codes) })
     };
-    Ok(Restart { rules: rules.filter_map(rule).collect(), policy })
+    Ok(Restart { rules: rules.filter_map(rule).collect(), policy, on_failing: BTreeMap::new() })
 }
 
 fn container(
@@ -140,7 +140,8 @@ fn container(
     at: &Path<'_>,
 ) -> Result<Container, Fault> {
     let pull = pull_policy(container.image_pull_policy.as_deref(), &at.field("imagePullPolicy"))?;
-    let restart = restart(&container, role, policy, at)?;
+    let mut restart = restart(&container, role, policy, at)?;
+    restart.on_failing = annotations::on_failing(annotations, &container.name);
     let (probes, lifecycle) = (probe::probes(&container, at)?, probe::lifecycle(&container, at)?);
     let env = sources::variables(&container).ok_or_else(|| unchecked(&at.field("env")))?;
     Ok(Container {
@@ -149,6 +150,10 @@ fn container(
         probes,
         lifecycle,
         oom: oom_scope(&container.name, annotations),
+        deaf: match annotations::of_container(annotations, annotation::KILL_DEAF, &container.name) {
+            Some("true") => Deaf::IsKilled,
+            _ => Deaf::HasTime,
+        },
         termination: termination(
             container.termination_message_path,
             container.termination_message_policy,
@@ -195,10 +200,8 @@ fn termination(path: Option<String>, policy: Option<String>, at: &Path<'_>) -> R
     })
 }
 
-/// The container's own annotation goes before the pod's.
 fn oom_scope(container: &str, annotations: &Annotations) -> OomScope {
-    let own = annotations.get(&format!("{}.{container}", annotation::OOM_GROUP));
-    match own.or_else(|| annotations.get(annotation::OOM_GROUP)).map(String::as_str) {
+    match annotations::of_container(annotations, annotation::OOM_GROUP, container) {
         Some("false") => OomScope::Process,
         _ => OomScope::Container,
     }

@@ -522,6 +522,18 @@ fn a_mistake_is_refused_at_its_line_and_column_with_what_would_be_right() {
         "f:5:40: metadata.annotations[carob.dev/oom-group.d]: there is no container \"d\"",
     );
     meta(
+        "annotations: {carob.dev/restart: \"oom=Sometimes\"}",
+        "f:5:36: metadata.annotations[carob.dev/restart]: \"oom=Sometimes\" is not accepted; a list of causes (oom, crash, probe, kill) with Always or Never, as in \"oom=Never,kill=Always\", is needed",
+    );
+    meta(
+        "annotations: {carob.dev/backoff.c: \"oom=1m,oom=2m\"}",
+        "f:5:38: metadata.annotations[carob.dev/backoff.c]: \"oom=1m,oom=2m\" is not accepted; a list of causes (oom, crash, probe, kill) with a delay or a first and a longest one, as in \"oom=1m,crash=5s..2m\", is needed",
+    );
+    meta(
+        "annotations: {carob.dev/memory-qos.c: \"true\"}",
+        "f:5:17: metadata.annotations[carob.dev/memory-qos.c]: carob knows no such annotation, did you mean \"carob.dev/memory-qos\"?",
+    );
+    meta(
         "creationTimestamp: today",
         "f:5:22: metadata.creationTimestamp: \"today\" is a string; a time like 2026-01-31T12:00:00Z is needed",
     );

@@ -98,6 +98,7 @@ fn pod(
         object: Arc::new(object),
         address: Some(std::net::Ipv4Addr::new(10, 182, 0, 7)),
         status,
+        turned: BTreeMap::new(),
         deleting: None,
     }
 }

@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
-use super::{Observed, Plan, Sandbox, Seen, State, Step, hook::Stop, remove_sandbox, tend};
-use crate::pod::{Role, Spec, Stamp, verdict::Why};
+use super::{Early, Observed, Plan, Sandbox, Seen, State, Step, hook::Stop, remove_sandbox, tend};
+use crate::pod::{Role, Spec, Stamp, status::Early as Reason, verdict::Why};
 
 /// The kubelet's `immediateEvictionGracePeriodSeconds`.
 const EVICTION_GRACE: Duration = Duration::from_secs(1);
@@ -37,14 +37,15 @@ pub(super) fn of(spec: &Spec, seen: &Observed, now: Stamp) -> Option<Ending> {
         let (since, grace, why) = (deletion.since, deletion.grace, deletion.why);
         return Some(Ending { since, grace, why, object: Object::Goes });
     }
-    if let Some(eviction) = &seen.evicted {
-        let (since, object) = (eviction.since, Object::Stays);
-        return Some(Ending { since, grace: EVICTION_GRACE, why: Why::Eviction, object });
+    if let Some(early) = overdue(spec, seen, now).as_ref().or(seen.early.as_ref()) {
+        let (since, object) = (early.since, Object::Stays);
+        let (grace, why) = match early.reason {
+            Reason::Evicted => (EVICTION_GRACE, Why::Eviction),
+            Reason::DeadlineExceeded => (spec.grace, Why::Deadline),
+        };
+        return Some(Ending { since, grace, why, object });
     }
     let stays = |since, why| Ending { since, grace: spec.grace, why, object: Object::Stays };
-    if let Some(since) = exceeded(spec, seen, now) {
-        return Some(stays(since, Why::Deadline));
-    }
     seen.is_over(spec).then(|| stays(last_end(spec, seen), Why::PodOver))
 }
 
@@ -53,16 +54,14 @@ pub(super) fn deadline(spec: &Spec, seen: &Observed) -> Option<Stamp> {
     spec.deadline.map(|deadline| seen.since.after(deadline))
 }
 
-/// Since when the deadline is over. A container that was ended for it proves it, in whatever boot that was.
-pub(super) fn exceeded(spec: &Spec, seen: &Observed, now: Stamp) -> Option<Stamp> {
-    if seen.held.is_some() {
+/// That the deadline is over, while nobody has written it down yet.
+pub(crate) fn overdue(spec: &Spec, seen: &Observed, now: Stamp) -> Option<Early> {
+    if seen.held.is_some() || seen.early.is_some() || seen.deletion.is_some() || seen.is_over(spec) {
         return None;
     }
-    let proof = |each: &Seen| each.ended.last().is_some_and(|last| last.verdict.asked == Some(Why::Deadline));
-    if spec.deadline.is_some() && seen.containers.iter().any(proof) {
-        return Some(deadline(spec, seen).unwrap_or(now).min(now));
-    }
-    deadline(spec, seen).filter(|at| *at <= now && !seen.is_over(spec))
+    let since = deadline(spec, seen).filter(|at| *at <= now)?;
+    let message = "Pod was active on the node longer than the specified deadline".to_owned();
+    Some(Early { since, reason: Reason::DeadlineExceeded, message })
 }
 
 /// When the last of the containers that decide ended: the sidecars' time runs from there.

@@ -28,17 +28,18 @@ use std::{collections::BTreeSet, time::Duration};
 use crate::pod::{
     Container, Role, Spec, Stamp,
     probe::HookKind,
-    status::{BootId, Ended, Live},
+    status::{BootId, Early as Reason, Ended, Live},
     verdict::Why,
 };
 
+pub(crate) use self::{
+    ending::overdue,
+    hook::{Hooks, Progress},
+    status::status,
+};
 use self::{
     hook::Stop,
     probe::{Health, Unhealthy},
-};
-pub(crate) use self::{
-    hook::{Hooks, Progress},
-    status::status,
 };
 
 /// Nobody gets less time between SIGTERM and SIGKILL (kubelet, `minimumGracePeriodInSeconds`).
@@ -52,7 +53,7 @@ pub(crate) struct Observed {
     /// When the agent first saw the pod in this boot.
     pub(crate) since: Stamp,
     pub(crate) deletion: Option<Deletion>,
-    pub(crate) evicted: Option<Eviction>,
+    pub(crate) early: Option<Early>,
     /// Why the box has no room for it yet, in the scheduler's words.
     pub(crate) held: Option<String>,
     pub(crate) sandbox: Sandbox,
@@ -70,10 +71,11 @@ pub(crate) struct Deletion {
     pub(crate) why: Why,
 }
 
-/// That the pod has taken more of the box than it may: it ends, its object stays.
+/// That the pod has to end for good, although nobody deletes it. On disk before anything is done about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Eviction {
+pub(crate) struct Early {
     pub(crate) since: Stamp,
+    pub(crate) reason: Reason,
     /// In the kubelet's words.
     pub(crate) message: String,
 }
@@ -219,7 +221,7 @@ impl Observed {
         };
         let containers = spec.containers.iter().map(untouched).collect();
         let (sandbox, busy) = (Sandbox::Absent, BTreeSet::new());
-        Self { boot, since: now, deletion: None, evicted: None, held: None, sandbox, containers, busy }
+        Self { boot, since: now, deletion: None, early: None, held: None, sandbox, containers, busy }
     }
 
     /// No main container will ever run again, even if nobody deletes the pod.
@@ -269,7 +271,7 @@ impl Seen {
     }
 
     /// The ends that the back-off follows from, the newest last.
-    fn counted(&self) -> &[Ended] {
+    pub(crate) fn counted(&self) -> &[Ended] {
         let first = self.ended.partition_point(|ended| ended.id.attempt < self.counts_from);
         &self.ended[first..]
     }
@@ -348,7 +350,7 @@ fn start_if_due(spec: &Spec, pod: &Observed, container: usize, now: Stamp, plan:
         // What an init container did for an earlier sandbox is gone with it.
         (_, Some(last)) if wanted.role == Role::Init && last.boot != pod.boot => now,
         (_, Some(last)) if !seen.wants_another(wanted, last) => return,
-        (_, Some(_)) => restart::due(seen.counted(), &pod.boot).unwrap_or(now),
+        (_, Some(_)) => restart::due(wanted, seen.counted(), &pod.boot).unwrap_or(now),
     };
     if due <= now {
         plan.steps.push(Step::Start { container, attempt: seen.next_attempt });

@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::Failure;
 use crate::pod::{
     Container, Stamp,
+    restart::{BackOff, Failing, OnFailing},
     status::{BootId, Ended},
-    verdict::Why,
+    verdict::{Cause, Sender, Verdict, Why},
 };
 
 const FIRST: Duration = Duration::from_secs(10);
@@ -18,29 +19,71 @@ const CAP: Duration = Duration::from_secs(300);
 /// A run this long is a fresh start (twice the cap).
 const FORGIVEN: Duration = Duration::from_secs(600);
 /// After so many short runs the delay is at its cap: older attempts say nothing more.
-pub(crate) const HISTORY: usize = 8;
+pub(crate) const HISTORY: usize = 12;
 
 /// Whether there is to be another attempt after this end: the policy's affair, unless it was ended only to run another
-/// image.
+/// image or its cause has a word of its own.
 pub(crate) fn wanted(container: &Container, last: &Ended) -> bool {
-    last.verdict.asked == Some(Why::Changed) || container.restart.wants_another(last.verdict.code)
+    if last.verdict.asked == Some(Why::Changed) {
+        return true;
+    }
+    let own = on_failing(container, last).and_then(|own| own.again);
+    own.unwrap_or_else(|| container.restart.wants_another(last.verdict.code))
+}
+
+/// How it has failed, if it has and the failure was not carob's own doing.
+fn failing(verdict: &Verdict) -> Option<Failing> {
+    match (verdict.asked, &verdict.cause) {
+        (_, Cause::Completed | Cause::NodeReboot) => None,
+        (Some(Why::Liveness | Why::Startup | Why::PostStart), _) => Some(Failing::Probe),
+        (_, Cause::Oom { .. }) => Some(Failing::Oom),
+        (_, Cause::Signalled(Sender::Container { .. } | Sender::Host { .. })) => Some(Failing::Kill),
+        (_, Cause::Signalled(Sender::Agent(_))) => None,
+        (_, Cause::Signalled(_) | Cause::Error | Cause::StartError { .. } | Cause::Unknown { .. }) => {
+            Some(Failing::Crash)
+        }
+    }
+}
+
+fn on_failing(container: &Container, last: &Ended) -> Option<OnFailing> {
+    container.restart.on_failing.get(&failing(&last.verdict)?).copied()
 }
 
 /// When the attempt after these (newest last) may start. `None`: at once, as the last one ended in an earlier boot,
 /// whose stamps mean nothing in this one.
-pub(crate) fn due(ended: &[Ended], boot: &BootId) -> Option<Stamp> {
+pub(crate) fn due(container: &Container, ended: &[Ended], boot: &BootId) -> Option<Stamp> {
     let last = ended.last().filter(|last| last.boot == *boot)?;
-    Some(last.verdict.finished.after(delay(ended)))
+    Some(last.verdict.finished.after(delay(container, ended)))
 }
 
 /// How long after the last exit the next attempt waits. Attempts of earlier boots do not count.
-pub(crate) fn delay(ended: &[Ended]) -> Duration {
-    let Some(boot) = ended.last().map(|last| &last.boot) else { return Duration::ZERO };
+pub(crate) fn delay(container: &Container, ended: &[Ended]) -> Duration {
+    let Some(last) = ended.last() else { return Duration::ZERO };
+    match on_failing(container, last).and_then(|own| own.backoff) {
+        Some(own) => own_delay(own, ended),
+        None => kubelets_delay(ended, &last.boot),
+    }
+}
+
+/// Doubled for each failure of the same kind right before it.
+fn own_delay(BackOff { first, most }: BackOff, ended: &[Ended]) -> Duration {
+    let kind = |each: &Ended| (failing(&each.verdict), each.boot.clone());
+    let last = ended.last().map(kind);
+    let again = |each: &&Ended| Some(kind(each)) == last && ran(each) <= FORGIVEN;
+    let before = ended.iter().rev().take_while(again).count().saturating_sub(1);
+    let doublings = u32::try_from(before).unwrap_or(u32::MAX).min(31);
+    first.saturating_mul(1 << doublings).min(most)
+}
+
+fn ran(each: &Ended) -> Duration {
+    each.started.map_or(Duration::ZERO, |started| each.verdict.finished.since(started))
+}
+
+fn kubelets_delay(ended: &[Ended], boot: &BootId) -> Duration {
     let mut current = Duration::ZERO;
     let mut grown = Duration::ZERO;
     for each in ended.iter().filter(|each| each.boot == *boot) {
-        let ran = each.started.map_or(Duration::ZERO, |started| each.verdict.finished.since(started));
-        let fresh = grown.is_zero() || ran > FORGIVEN;
+        let fresh = grown.is_zero() || ran(each) > FORGIVEN;
         current = if fresh { Duration::ZERO } else { grown };
         grown = if fresh { FIRST } else { (grown * 2).min(CAP) };
     }

@@ -37,12 +37,8 @@ fn held(why: &str) -> PodStatus {
 
 /// Reason and message of a pod that is ended although nobody deletes it.
 fn ended_early(spec: &Spec, seen: &Observed, now: Stamp) -> Option<(String, String)> {
-    if let Some(eviction) = &seen.evicted {
-        return Some(("Evicted".to_owned(), eviction.message.clone()));
-    }
-    ending::exceeded(spec, seen, now)?;
-    let message = "Pod was active on the node longer than the specified deadline";
-    Some(("DeadlineExceeded".to_owned(), message.to_owned()))
+    let early = seen.early.clone().or_else(|| ending::overdue(spec, seen, now))?;
+    Some((early.reason.name().to_owned(), early.message))
 }
 
 fn container(spec: &Spec, pod: &Observed, wanted: &Container, seen: &Seen, now: Stamp) -> ContainerStatus {
@@ -83,7 +79,7 @@ fn state(spec: &Spec, pod: &Observed, wanted: &Container, seen: &Seen, now: Stam
         State::Idle | State::Dead { .. } => match seen.ended.last() {
             None => waiting_to_start(spec, pod),
             Some(_) if in_back_off(spec, pod, wanted, seen, now) => {
-                let delay = restart::delay(seen.counted()).as_secs();
+                let delay = restart::delay(wanted, seen.counted()).as_secs();
                 let message = format!(
                     "back-off {delay}s restarting failed container={} pod={}({})",
                     wanted.name, spec.name, spec.uid
@@ -124,7 +120,7 @@ pub(super) fn pull_backs_off_at(failure: &Failure) -> Option<Stamp> {
 fn in_back_off(spec: &Spec, pod: &Observed, wanted: &Container, seen: &Seen, now: Stamp) -> bool {
     let again = ending::of(spec, pod, now).is_none()
         && seen.ended.last().is_some_and(|last| seen.wants_another(wanted, last));
-    again && restart::due(seen.counted(), &pod.boot).is_some_and(|due| now < due)
+    again && restart::due(wanted, seen.counted(), &pod.boot).is_some_and(|due| now < due)
 }
 
 /// The end before the one that `state` shows, or the last one if `state` shows none.

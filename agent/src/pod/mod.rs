@@ -2,6 +2,7 @@
 //!
 //! Plain data. No I/O, no clock, no decisions.
 
+pub(crate) mod event;
 pub(crate) mod expand;
 pub(crate) mod given;
 pub(crate) mod network;
@@ -164,6 +165,7 @@ pub(crate) struct Container {
     pub(crate) probes: probe::Probes,
     pub(crate) lifecycle: probe::Lifecycle,
     pub(crate) oom: OomScope,
+    pub(crate) deaf: Deaf,
     pub(crate) security: Security,
     pub(crate) termination: termination::Termination,
 }
@@ -196,6 +198,16 @@ pub(crate) enum OomScope {
     Container,
     /// Only the process the kernel chose: annotation `carob.dev/oom-group: "false"`.
     Process,
+}
+
+/// What becomes of a main process that ignores SIGTERM when it is asked to end: only SIGKILL ends it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Deaf {
+    /// It has its grace period all the same, as in Kubernetes.
+    #[default]
+    HasTime,
+    /// SIGKILL comes at once: annotation `carob.dev/kill-if-sigterm-ignored: "true"`.
+    IsKilled,
 }
 
 /// What a request for memory means to the kernel beside its limit (KEP-2570).
@@ -295,6 +307,12 @@ pub(crate) mod annotation {
     pub(crate) const OOM_GROUP: &str = "carob.dev/oom-group";
     /// `"true"`: memory that is asked for is protected, and who nears its limit is slowed down.
     pub(crate) const MEMORY_QOS: &str = "carob.dev/memory-qos";
+    /// `"true"`: who ignores SIGTERM is not waited for. May name a container, as `OOM_GROUP`.
+    pub(crate) const KILL_DEAF: &str = "carob.dev/kill-if-sigterm-ignored";
+    /// `"oom=Never,kill=Always"`: whether a failure leads to another attempt, by its cause. May name a container.
+    pub(crate) const RESTART: &str = "carob.dev/restart";
+    /// `"oom=1m,crash=5s..2m"`: how long the next attempt waits after a failure, by its cause. May name a container.
+    pub(crate) const BACKOFF: &str = "carob.dev/backoff";
     /// Set by carob on pods that come from the manifest folder: the file's path.
     pub(crate) const MANIFEST: &str = "carob.dev/manifest";
 }

@@ -1,5 +1,7 @@
 //! When a container that has exited is started again, as its manifest says it. Says nothing of when (that is `plan`'s).
 
+use std::{collections::BTreeMap, time::Duration};
+
 /// `restartPolicy`, of a pod or of a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum RestartPolicy {
@@ -15,6 +17,51 @@ pub(crate) enum RestartPolicy {
 pub(crate) struct Restart {
     pub(crate) rules: Vec<ExitRule>,
     pub(crate) policy: RestartPolicy,
+    /// Goes before rules and policy.
+    pub(crate) on_failing: BTreeMap<Failing, OnFailing>,
+}
+
+/// How an attempt has failed, as far as its restart is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Failing {
+    /// The OOM killer, whosever limit it was.
+    Oom,
+    /// It exited with another code than 0, died of a signal of its own or the kernel's, or could not be started.
+    Crash,
+    /// A liveness or startup probe or its postStart hook failed.
+    Probe,
+    /// A process of another container or of the box has killed it.
+    Kill,
+}
+
+impl Failing {
+    pub(crate) const ALL: [Self; 4] = [Self::Oom, Self::Crash, Self::Probe, Self::Kill];
+
+    /// As annotations spell it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Oom => "oom",
+            Self::Crash => "crash",
+            Self::Probe => "probe",
+            Self::Kill => "kill",
+        }
+    }
+}
+
+/// What follows from failures of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OnFailing {
+    /// Whether there is another attempt. `None`: as rules and policy say.
+    pub(crate) again: Option<bool>,
+    /// How long that waits. `None`: as the kubelet has it.
+    pub(crate) backoff: Option<BackOff>,
+}
+
+/// The delay after the first failure; it doubles with each in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BackOff {
+    pub(crate) first: Duration,
+    pub(crate) most: Duration,
 }
 
 /// One entry of `restartPolicyRules`; its action is always `Restart`.
@@ -28,7 +75,7 @@ impl Restart {
     /// A container without rules of its own.
     #[cfg(test)]
     pub(crate) fn by(policy: RestartPolicy) -> Self {
-        Self { rules: Vec::new(), policy }
+        Self { rules: Vec::new(), policy, on_failing: BTreeMap::new() }
     }
 
     /// Whether this exit asks for another attempt. An unknown code is no success, and no rule fits it.
@@ -74,7 +121,7 @@ mod tests {
             ("not in 0", Always, Some(0), true),
         ];
         for (rule, policy, code, expected) in rows {
-            let restart = Restart { rules: rules(rule), policy };
+            let restart = Restart { rules: rules(rule), ..Restart::by(policy) };
             assert_eq!(restart.wants_another(code), expected, "{rule:?} {policy:?} {code:?}");
         }
     }

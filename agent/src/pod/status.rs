@@ -25,6 +25,30 @@ impl Phase {
     }
 }
 
+/// Why a pod ends before its time and for good: `status.reason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Early {
+    /// It has taken more of the box than it may.
+    Evicted,
+    /// `activeDeadlineSeconds` is over.
+    DeadlineExceeded,
+}
+
+impl Early {
+    /// As the API spells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Evicted => "Evicted",
+            Self::DeadlineExceeded => "DeadlineExceeded",
+        }
+    }
+
+    /// The other way round.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        [Self::Evicted, Self::DeadlineExceeded].into_iter().find(|early| early.name() == name)
+    }
+}
+
 /// The status of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PodStatus {

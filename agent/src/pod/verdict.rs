@@ -138,8 +138,10 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    /// Reads the wire. `None`: not asked, or asked by another build for a reason this one does not know.
+    /// Reads the wire, where flags may stand above the reason. `None`: not asked, or asked by another build for a reason
+    /// this one does not know.
     pub(crate) fn of(number: u32) -> Option<Self> {
+        let number = number & 0xff;
         [
             Self::Delete,
             Self::GraceExpired,
@@ -163,6 +165,8 @@ impl Why {
 pub(crate) struct Sent {
     pub(crate) signal: i32,
     pub(crate) why: Why,
+    /// Why it was asked to end first, if this was not the first signal.
+    pub(crate) first: Option<Why>,
 }
 
 /// What `waitid` said of the main process.

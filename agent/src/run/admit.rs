@@ -8,7 +8,7 @@ use crate::{
         Sandbox, State,
         admit::{Asked, Room, admit},
     },
-    pod::{Spec, Stamp},
+    pod::{Spec, Stamp, event::Weight},
 };
 
 impl Kept {
@@ -24,7 +24,7 @@ impl Kept {
         let stopped = |seen: &crate::plan::Seen| {
             matches!(seen.state, State::Idle | State::Failed(_) | State::Dead { .. }) && seen.busy.is_none()
         };
-        let ends = self.seen.evicted.is_some() || self.seen.is_over(&self.spec);
+        let ends = self.seen.early.is_some() || self.seen.is_over(&self.spec);
         ends && self.seen.containers.iter().all(stopped)
     }
 }
@@ -47,9 +47,11 @@ impl Agent {
         for (kept, why) in waiting.into_iter().zip(admit(whole, &taken, &asked)) {
             if let Some(why) = why.as_ref().filter(|_| kept.seen.held != why) {
                 tracing::info!(pod = %kept.spec.name, why, "waits for room");
+                kept.tell(None, Weight::Warning, "FailedScheduling", why);
             }
             if why.is_none() {
                 kept.admitted = true;
+                kept.tell_admitted(&self.config.node);
                 // Its time begins only now.
                 kept.seen.since = now;
             }

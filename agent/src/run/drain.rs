@@ -93,7 +93,8 @@ async fn stop_pod(desk: &Desk, attempts: &[(Attempt, Process)], spec: Option<&Sp
         }
         if let Some(pidfd) = pidfd {
             desk.tools.hold(&attempt.id, pidfd.clone());
-            let stop = Sent { signal: stop_signal(&desk.tools, spec, &attempt.id), why: Why::Shutdown };
+            let signal = stop_signal(&desk.tools, spec, &attempt.id);
+            let stop = Sent { signal, why: Why::Shutdown, first: None };
             container::terminate(&desk.tools, &attempt.id, process.cgroup, stop, kill_at);
         }
     }
@@ -101,7 +102,7 @@ async fn stop_pod(desk: &Desk, attempts: &[(Attempt, Process)], spec: Option<&Sp
         if let Some(pidfd) = pidfd
             && !exits_before(&pidfd, kill_at).await
         {
-            let _ = container::kill(&desk.tools, &attempt.id, process.cgroup, Why::GraceExpired, kill_at);
+            let _ = container::kill(&desk.tools, &attempt.id, process.cgroup, kill_at);
             exits_before(&pidfd, Stamp(u64::MAX)).await;
         }
         desk.tools.finish_output(&attempt.id).await;

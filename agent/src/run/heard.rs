@@ -9,7 +9,7 @@ use super::{Agent, Note};
 use crate::{
     kernel::probes::Probes,
     plan::State,
-    pod::{CgroupId, PodName},
+    pod::{CgroupId, PodUid, Stamp, event::Weight},
     ready,
 };
 
@@ -29,17 +29,23 @@ pub(super) fn listen(probes: &Arc<Probes>, notes: mpsc::Sender<Note>) -> std::io
 
 impl Agent {
     /// Empties the ring.
-    pub(super) fn hear(&self) {
-        let Some(probes) = &self.tools.probes else { return };
+    pub(super) fn hear(&mut self, now: Stamp) {
+        let Some(probes) = self.tools.probes.clone() else { return };
         probes.drain(|event| {
-            let (cgroup, tgid) = (CgroupId(event.cgroup), event.tgid);
-            let Some((pod, container)) = self.container_of(cgroup) else { return };
+            let Some((uid, container)) = self.container_of(CgroupId(event.cgroup)) else { return };
+            let Some(kept) = self.pods.get_mut(&uid) else { return };
+            let (pod, name, tgid) = (&kept.spec.name, &kept.spec.containers[container].name, event.tgid);
             match EventKind::of(event.kind) {
                 Some(EventKind::OomKilledOther) => {
-                    tracing::warn!(%pod, container, tgid, "the OOM killer took a child process; the container goes on");
+                    tracing::warn!(%pod, container = name, tgid, "the OOM killer took a child process; the container goes on");
+                    let message = format!("Container {name}: the OOM killer took a child process, pid {tgid}; it goes on");
+                    kept.tell(Some(container), Weight::Warning, "ChildOOMKilled", message);
                 }
                 Some(EventKind::TermIgnored) => {
-                    tracing::warn!(%pod, container, tgid, "process 1 ignores SIGTERM: only SIGKILL will end it");
+                    tracing::warn!(%pod, container = name, tgid, "process 1 ignores SIGTERM: only SIGKILL will end it");
+                    let message = format!("Container {name}: process 1 ignores SIGTERM, only SIGKILL will end it");
+                    kept.tell(Some(container), Weight::Warning, "SigtermIgnored", message);
+                    kept.ignores_term(container, now);
                 }
                 Some(EventKind::MainDied) | None => (),
             }
@@ -55,18 +61,15 @@ impl Agent {
         probes.lost().unwrap_or(0).max(running)
     }
 
-    fn container_of(&self, cgroup: CgroupId) -> Option<(PodName, String)> {
-        self.running()
-            .find(|(id, ..)| *id == cgroup)
-            .map(|(_, pod, container)| (pod.clone(), container.to_owned()))
+    fn container_of(&self, cgroup: CgroupId) -> Option<(PodUid, usize)> {
+        self.running().find(|(id, ..)| *id == cgroup).map(|(_, uid, container)| (uid.clone(), container))
     }
 
-    fn running(&self) -> impl Iterator<Item = (CgroupId, &PodName, &str)> {
-        self.pods.values().flat_map(|kept| {
-            let containers = kept.spec.containers.iter().zip(&kept.seen.containers);
-            containers.filter_map(|(container, seen)| match &seen.state {
+    fn running(&self) -> impl Iterator<Item = (CgroupId, &PodUid, usize)> {
+        self.pods.iter().flat_map(|(uid, kept)| {
+            kept.seen.containers.iter().enumerate().filter_map(move |(container, seen)| match &seen.state {
                 State::Running(live) | State::Stopping { live, .. } | State::Killed(live) => {
-                    Some((live.cgroup, &kept.spec.name, container.name.as_str()))
+                    Some((live.cgroup, uid, container))
                 }
                 State::Idle | State::Failed(_) | State::Dead { .. } => None,
             })

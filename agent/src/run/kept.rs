@@ -11,14 +11,15 @@ use crate::{
         Seen, State, Step, probe::Health,
     },
     pod::{
-        AttemptId, CgroupId, Spec, Stamp,
+        AttemptId, CgroupId, Deaf, Spec, Stamp,
+        event::Weight,
         probe::HookKind,
         status::{BootId, Ended, Live},
         verdict::Why,
     },
 };
 
-use super::{storage::Measured, volumes::Projections};
+use super::{news::News, storage::Measured, volumes::Projections};
 
 /// How long a failed clean-up rests before the next try.
 const CLEAR_AGAIN: Duration = Duration::from_secs(10);
@@ -39,6 +40,8 @@ pub(super) struct Kept {
     pub(super) admitted: bool,
     /// The pod's own address, while it has one.
     pub(super) address: Option<Ipv4Addr>,
+    /// What is still to be told of it.
+    pub(super) news: Vec<News>,
 }
 
 impl Kept {
@@ -54,6 +57,7 @@ impl Kept {
             came,
             admitted: false,
             address: None,
+            news: Vec::new(),
         }
     }
 
@@ -69,6 +73,16 @@ impl Kept {
             if let State::Stopping { kill_at, .. } = &mut seen.state {
                 *kill_at = limit.min(*kill_at);
             }
+        }
+    }
+
+    /// Its main process does not heed SIGTERM. Whether it is waited for all the same is the manifest's word.
+    pub(super) fn ignores_term(&mut self, container: usize, now: Stamp) {
+        let killed = self.spec.containers[container].deaf == Deaf::IsKilled;
+        if let State::Stopping { kill_at, .. } = &mut self.at(container).state
+            && killed
+        {
+            *kill_at = now;
         }
     }
 
@@ -122,7 +136,12 @@ impl Kept {
                         self.address = address;
                         Sandbox::Ready
                     }
-                    Err(e) => Sandbox::Failed(self.sandbox_failure(e.waiting_reason(), &e, now)),
+                    Err(e) => {
+                        let failure = self.sandbox_failure(e.waiting_reason(), &e, now);
+                        let message = format!("Failed to create pod sandbox: {}", failure.message);
+                        self.tell(None, Weight::Warning, "FailedCreatePodSandBox", message);
+                        Sandbox::Failed(failure)
+                    }
                 };
             }
             Outcome::SandboxRemoved(result) => {
@@ -132,7 +151,12 @@ impl Kept {
                         self.address = None;
                         Sandbox::Absent
                     }
-                    Err(e) => Sandbox::Stuck(self.sandbox_failure("KillPodSandboxError", &e, now)),
+                    Err(e) => {
+                        let failure = self.sandbox_failure("KillPodSandboxError", &e, now);
+                        let message = format!("error killing pod: {}", failure.message);
+                        self.tell(None, Weight::Warning, "FailedKillPod", message);
+                        Sandbox::Stuck(failure)
+                    }
                 };
             }
             Outcome::Started { container, attempt, result } => self.started(container, attempt, result, now),
@@ -181,11 +205,12 @@ impl Kept {
         if !matches!(&seen.state, State::Running(live) if live.id.attempt == attempt) {
             return;
         }
-        *seen.hooks.at(hook) = match result {
-            Ok(()) => Progress::Done,
+        match result {
+            Ok(()) => *seen.hooks.at(hook) = Progress::Done,
             Err(message) => {
                 tracing::warn!(%pod, ?hook, message, "a hook has failed");
-                Progress::Failed { at: now }
+                *seen.hooks.at(hook) = Progress::Failed { at: now };
+                self.tell_hook_failed(container, hook, &message);
             }
         };
     }
@@ -205,9 +230,10 @@ impl Kept {
         if remains == Remains::Nothing {
             seen.busy = None;
         }
-        seen.ended.push(ended);
+        seen.ended.push(ended.clone());
         let surplus = seen.ended.len().saturating_sub(crate::plan::restart::HISTORY);
         seen.ended.drain(..surplus);
+        self.tell_ended(container, &ended);
     }
 
     /// Images have changed: what waits for one is tried at once.
@@ -247,6 +273,7 @@ impl Kept {
                     cgroup: started.cgroup,
                     started: started.at,
                 });
+                self.tell_started(container);
                 self.compare_image(container, &started.image, now);
             }
             Err(e) => {
@@ -257,7 +284,8 @@ impl Kept {
                     State::Failed(before) if before.reason == reason => before.count + 1,
                     _ => 1,
                 };
-                seen.state = State::Failed(Failure { reason, message, at: now, count });
+                seen.state = State::Failed(Failure { reason, message: message.clone(), at: now, count });
+                self.tell_not_started(container, reason, &message);
             }
         }
     }

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads the folder")]
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     act,
     manifest::{self, Kind as ManifestKind, ObjectName},
-    pod::{annotation, workload::WorkloadKind},
+    pod::{annotation, event::Weight, workload::WorkloadKind},
     ready,
     store::Kind,
 };
@@ -34,14 +34,17 @@ fn changeable() -> impl Iterator<Item = Kind> {
 
 impl Agent {
     /// Makes the store agree with the folder.
-    pub(super) async fn read_manifests(&self) {
+    pub(super) async fn read_manifests(&mut self) {
         let Ok(folder) = read(&self.config.manifests) else { return };
+        for message in folder.unreadable.values() {
+            self.announce(self.node_about(), Weight::Warning, "ManifestRefused", message.clone());
+        }
         let wanted = self.without_doubles(&folder);
         let Ok((stored, _)) = self.objects.list(Kind::Pod, None).await else { return };
         for object in stored.iter().filter(|object| from_file(object).is_some()) {
             let file = from_file(object).unwrap_or_default();
             // The last good reading of a file that cannot be read now.
-            if folder.unreadable.contains(Path::new(file)) {
+            if folder.unreadable.contains_key(Path::new(file)) {
                 continue;
             }
             let same = wanted.get(&key(Kind::Pod, object)).is_some_and(|new| same(new, object));
@@ -101,7 +104,7 @@ impl Agent {
             for object in &stored {
                 let Some(file) = from_file(object) else { continue };
                 let id @ (_, namespace, name) = &key(kind, object);
-                if folder.unreadable.contains(Path::new(file)) || wanted.contains_key(id) {
+                if folder.unreadable.contains_key(Path::new(file)) || wanted.contains_key(id) {
                     continue;
                 }
                 if let Kind::Workload(_) = kind {
@@ -162,17 +165,18 @@ fn named(mut object: Value) -> Value {
 /// What the folder says.
 struct Folder {
     objects: Vec<(Kind, Value)>,
-    unreadable: BTreeSet<PathBuf>,
+    /// With the reasons.
+    unreadable: BTreeMap<PathBuf, String>,
 }
 
 fn read(dir: &Path) -> io::Result<Folder> {
-    let mut folder = Folder { objects: Vec::new(), unreadable: BTreeSet::new() };
+    let mut folder = Folder { objects: Vec::new(), unreadable: BTreeMap::new() };
     for path in files(dir)? {
         match read_file(&path) {
             Ok(objects) => folder.objects.extend(objects),
             Err(message) => {
                 tracing::error!(file = %path.display(), "manifest refused: {message}");
-                folder.unreadable.insert(path);
+                folder.unreadable.insert(path, message);
             }
         }
     }

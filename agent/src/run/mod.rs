@@ -15,6 +15,7 @@ mod heard;
 mod images;
 mod kept;
 mod manifests;
+mod news;
 mod objects;
 mod probes;
 mod show;
@@ -43,6 +44,7 @@ use crate::{
     plan::{self, Step, probe::Answer},
     pod::{
         AttemptId, PodUid, Stamp,
+        event::Event,
         probe::ProbeKind,
         status::{BootId, Ended},
     },
@@ -94,6 +96,8 @@ struct Agent {
     /// The objects that make pods.
     workloads: Vec<workloads::Maker>,
     node: given::Node,
+    /// Events of what is no pod, until the end of the turn.
+    news: Vec<Event>,
 }
 
 /// What wakes the loop beside its own tasks.
@@ -147,6 +151,7 @@ impl Agent {
     /// Plans for every pod, sends the steps off, shows the result.
     async fn turn(&mut self) -> anyhow::Result<()> {
         self.count_departing(clock::now()).await;
+        self.end_overdue(clock::now()).await;
         let now = clock::now();
         self.admit(now);
         let mut wake_at = None;
@@ -159,6 +164,7 @@ impl Agent {
                 let given = kept.subject(&self.shelf, &self.node, &addresses).given(&step, clock::wall());
                 kept.looked_up(&step, self.shelf.edition);
                 let job = Job { spec: kept.spec.clone(), live: kept.live(&step), step, now, given };
+                kept.tell_issued(&job.step);
                 kept.issued(&job.step);
                 jobs.push((uid.clone(), job));
             }
@@ -168,6 +174,7 @@ impl Agent {
             self.send_off(uid, job);
         }
         self.refresh_volumes();
+        self.publish_news(now).await;
         self.show(now).await;
         // After the picture: nobody is to read of a Job that is over while its pods still seem to run.
         let again = self.tend_workloads(now).await;
@@ -225,7 +232,7 @@ impl Agent {
                 }
             }
             Note::Measured { uid, excess } => self.measured(uid, excess, now).await,
-            Note::Heard => self.hear(),
+            Note::Heard => self.hear(now),
             Note::Images => self.pods.values_mut().for_each(Kept::images_changed),
             Note::Manifests => {
                 self.read_manifests().await;

@@ -12,7 +12,7 @@ use crate::{
         probe::{self, Reply},
     },
     plan::{
-        State,
+        self, State,
         probe::{Answer, Tally},
     },
     pod::{
@@ -77,21 +77,20 @@ fn probes(kept: &Kept) -> impl Iterator<Item = (&Live, ProbeKind, &Probe)> {
 impl Kept {
     /// A probe has come to another verdict.
     pub(super) fn probed(&mut self, id: &AttemptId, kind: ProbeKind, verdict: Answer, now: Stamp) {
-        let containers = self.spec.containers.iter().zip(&mut self.seen.containers);
-        for (container, seen) in containers {
-            if matches!(&seen.state, State::Running(live) if live.id == *id) {
-                let pod = &self.spec.name;
-                match &verdict {
-                    Answer::Success => {
-                        tracing::info!(%pod, container = id.container, attempt = id.attempt, "{kind} probe succeeds");
-                    }
-                    Answer::Failure { message } => {
-                        tracing::warn!(%pod, container = id.container, attempt = id.attempt, message, "{kind} probe failed");
-                    }
-                }
-                return seen.health.take(container, kind, verdict, now);
+        let of_attempt = |seen: &plan::Seen| matches!(&seen.state, State::Running(live) if live.id == *id);
+        let Some(container) = self.seen.containers.iter().position(of_attempt) else { return };
+        let pod = &self.spec.name;
+        match &verdict {
+            Answer::Success => {
+                tracing::info!(%pod, container = id.container, attempt = id.attempt, "{kind} probe succeeds");
+            }
+            Answer::Failure { message } => {
+                tracing::warn!(%pod, container = id.container, attempt = id.attempt, message, "{kind} probe failed");
+                self.tell_unhealthy(container, kind, message);
             }
         }
+        let wanted = &self.spec.containers[container];
+        self.seen.containers[container].health.take(wanted, kind, verdict, now);
     }
 }
 

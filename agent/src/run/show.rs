@@ -1,13 +1,19 @@
 //! Publishes the picture: what the loop knows, in one immutable piece.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{Agent, clock, kept::Kept};
 use crate::{
     act::network,
     picture::{Health, Picture, PodPicture},
     plan,
-    pod::{PodName, Stamp},
+    pod::{
+        PodName, Stamp,
+        status::{Condition, ContainerState, PodStatus, Truth},
+    },
 };
 
 impl Agent {
@@ -50,12 +56,37 @@ fn pod(kept: &Kept, before: &Picture, now: Stamp) -> (PodName, Arc<PodPicture>) 
     let name = kept.spec.name.clone();
     let status = plan::status(&kept.spec, &kept.seen, now);
     let deleting = kept.seen.deletion.map(|deletion| deletion.since);
-    if let Some(old) = before.pods.get(&name) {
+    let before = before.pods.get(&name).filter(|old| old.spec.uid == kept.spec.uid);
+    if let Some(old) = before {
         let same = old.status == status && old.deleting == deleting && old.address == kept.address;
         if same && Arc::ptr_eq(&old.object, &kept.object) {
             return (name, old.clone());
         }
     }
+    let turned = turned(&status, before, kept.seen.since, now);
     let (spec, object, address) = (kept.spec.clone(), kept.object.clone(), kept.address);
-    (name, Arc::new(PodPicture { spec, object, address, status, deleting }))
+    (name, Arc::new(PodPicture { spec, object, address, status, turned, deleting }))
+}
+
+/// Since when each condition is as it is.
+fn turned(
+    status: &PodStatus,
+    before: Option<&Arc<PodPicture>>,
+    since: Stamp,
+    now: Stamp,
+) -> BTreeMap<&'static str, Stamp> {
+    let starts = status.containers.iter().filter_map(|container| match &container.state {
+        ContainerState::Running(live) => Some(live.started),
+        _ => None,
+    });
+    let up = starts.max().unwrap_or(since).max(since);
+    let at = |condition: &Condition| {
+        let Some(before) = before else {
+            return if condition.holds == Truth::True { up } else { since };
+        };
+        let old = before.status.conditions.iter().find(|old| old.kind == condition.kind);
+        let same = old.is_some_and(|old| old.holds == condition.holds);
+        before.turned.get(condition.kind).copied().filter(|_| same).unwrap_or(now)
+    };
+    status.conditions.iter().map(|condition| (condition.kind, at(condition))).collect()
 }

@@ -90,6 +90,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         shelf: given::Shelf::default(),
         workloads: Vec::new(),
         node: given::Node::of(&config),
+        news: Vec::new(),
         config,
     };
     if let Some(probes) = &agent.tools.probes {

@@ -1,13 +1,13 @@
-//! Looks from time to time how much pods with limits keep on disk. A pod that goes beyond one is evicted: that is written
-//! down first, so that it stays evicted whatever becomes of the agent.
+//! Looks from time to time how much pods with limits keep on disk. A pod that goes beyond one is evicted, and one that is
+//! beyond its deadline is ended: that is written down first, so that it stays so whatever becomes of the agent.
 
 use std::time::Duration;
 
 use super::{Agent, Note, clock, kept::Kept};
 use crate::{
     act::{chain, usage},
-    plan::{self, Eviction, Sandbox, State},
-    pod::{AttemptId, PodUid, Stamp},
+    plan::{self, Early, Sandbox, State},
+    pod::{AttemptId, PodUid, Stamp, event::Weight, status::Early as Reason},
 };
 
 /// As often as the kubelet looks (`housekeeping` of its eviction manager).
@@ -24,7 +24,7 @@ impl Kept {
     /// Whether there is anything to measure, and nothing has been decided yet.
     fn is_measured(&self) -> bool {
         let seen = &self.seen;
-        let wanted = seen.deletion.is_none() && seen.evicted.is_none() && !seen.is_over(&self.spec);
+        let wanted = seen.deletion.is_none() && seen.early.is_none() && !seen.is_over(&self.spec);
         wanted && seen.sandbox == Sandbox::Ready && plan::storage::is_limited(&self.spec)
     }
 
@@ -77,19 +77,37 @@ impl Agent {
         let Some(message) = excess.filter(|_| kept.is_measured()) else { return };
         tracing::warn!(pod = %kept.spec.name, message, "evicted");
         // What is not on disk is not done: the next look tries again.
-        match self.journal.evict(&uid, &message).await {
-            Ok(()) => kept.seen.evicted = Some(Eviction { since: now, message }),
+        self.end_early(&uid, Early { since: now, reason: Reason::Evicted, message }).await;
+    }
+
+    /// Pods whose deadline is over.
+    pub(super) async fn end_overdue(&mut self, now: Stamp) {
+        let overdue =
+            |(uid, kept): (&PodUid, &Kept)| Some((uid.clone(), plan::overdue(&kept.spec, &kept.seen, now)?));
+        let overdue: Vec<(PodUid, Early)> = self.pods.iter().filter_map(overdue).collect();
+        for (uid, early) in overdue {
+            self.end_early(&uid, early).await;
+        }
+    }
+
+    async fn end_early(&mut self, uid: &PodUid, early: Early) {
+        let Some(kept) = self.pods.get_mut(uid) else { return };
+        match self.journal.end_early(uid, early.reason, &early.message).await {
+            Ok(()) => {
+                kept.tell(None, Weight::Warning, early.reason.name(), early.message.as_str());
+                kept.seen.early = Some(early);
+            }
             Err(e) => {
-                tracing::error!(error = %chain(&e), %uid, "the eviction cannot be recorded");
+                tracing::error!(error = %chain(&e), %uid, "the pod's early end cannot be recorded");
                 self.store_error = Some(chain(&e));
             }
         }
     }
 
     /// What the agent before us has decided.
-    pub(super) async fn recall_eviction(&self, kept: &mut Kept) -> Result<(), crate::store::Error> {
-        let message = self.journal.eviction(&kept.spec.uid).await?;
-        kept.seen.evicted = message.map(|message| Eviction { since: clock::now(), message });
+    pub(super) async fn recall_early_end(&self, kept: &mut Kept) -> Result<(), crate::store::Error> {
+        let early = self.journal.early_end(&kept.spec.uid).await?;
+        kept.seen.early = early.map(|(reason, message)| Early { since: clock::now(), reason, message });
         Ok(())
     }
 }

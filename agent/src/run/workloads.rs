@@ -14,7 +14,8 @@ use crate::{
         workload::{Change, Verdict, changes, ends, verdict},
     },
     pod::{
-        PodUid, Stamp,
+        PodName, PodUid, Stamp,
+        event::{About, Weight},
         workload::{Job, Life, Replica, Shape, WorkloadKind, life},
     },
     store::{self, Kind},
@@ -33,6 +34,11 @@ pub(super) struct Maker {
 impl Maker {
     fn text(&self, field: &str) -> &str {
         self.object["metadata"][field].as_str().unwrap_or_default()
+    }
+
+    fn about(&self) -> About {
+        let [namespace, name, uid] = ["namespace", "name", "uid"].map(|field| self.text(field).to_owned());
+        About { kind: self.kind.name().to_owned(), namespace, name, uid, field: String::new() }
     }
 }
 
@@ -107,7 +113,7 @@ impl Agent {
     }
 
     /// Whether anything was written, and when to look again.
-    async fn tend(&self, maker: &Maker, now: Stamp) -> Result<(bool, Option<Stamp>), store::Error> {
+    async fn tend(&mut self, maker: &Maker, now: Stamp) -> Result<(bool, Option<Stamp>), store::Error> {
         let pods = self.replicas(maker, now);
         if maker.object["metadata"]["deletionTimestamp"].is_string() {
             return Ok((self.dissolve(maker, &pods).await?, None));
@@ -126,7 +132,7 @@ impl Agent {
         for change in due.now {
             wrote |= match change {
                 Change::Make { ordinal } => self.make(maker, ordinal).await?,
-                Change::Delete { uid } => self.end_replica(&uid).await?,
+                Change::Delete { uid } => self.end_replica(maker, &uid).await?,
             };
         }
         Ok((wrote, due.wake_at.or(rest)))
@@ -155,10 +161,10 @@ impl Agent {
     }
 
     /// An object that is to go takes its pods with it, and goes last.
-    async fn dissolve(&self, maker: &Maker, pods: &[Replica]) -> Result<bool, store::Error> {
+    async fn dissolve(&mut self, maker: &Maker, pods: &[Replica]) -> Result<bool, store::Error> {
         let mut wrote = false;
         for pod in pods {
-            wrote |= self.end_replica(&pod.uid).await?;
+            wrote |= self.end_replica(maker, &pod.uid).await?;
         }
         let owned = |kept: &Kept| made::owner(&kept.object) == Some(maker.text("uid"));
         if self.pods.values().any(owned) {
@@ -171,7 +177,7 @@ impl Agent {
         }
     }
 
-    async fn make(&self, maker: &Maker, ordinal: Option<u32>) -> Result<bool, store::Error> {
+    async fn make(&mut self, maker: &Maker, ordinal: Option<u32>) -> Result<bool, store::Error> {
         let uid = || PodUid(uuid::Uuid::new_v4().to_string());
         let created = date(clock::wall());
         for mut claim in ordinal.map(|place| made::claims(&maker.object, place)).unwrap_or_default() {
@@ -184,28 +190,34 @@ impl Agent {
             }
         }
         let pod = made::pod(maker.kind, &maker.object, ordinal, &uid(), &created);
-        self.objects.create(Kind::Pod, pod).await?;
+        let made = self.objects.create(Kind::Pod, pod).await?;
+        let message = format!("Created pod: {}", made["metadata"]["name"].as_str().unwrap_or_default());
+        self.announce(maker.about(), Weight::Normal, "SuccessfulCreate", message);
         Ok(true)
     }
 
-    async fn end_replica(&self, uid: &PodUid) -> Result<bool, store::Error> {
+    async fn end_replica(&mut self, maker: &Maker, uid: &PodUid) -> Result<bool, store::Error> {
         let Some(kept) = self.pods.get(uid) else { return Ok(false) };
         if kept.object["metadata"]["deletionTimestamp"].is_string() {
             return Ok(false);
         }
-        let namespace = &kept.spec.name.namespace;
-        let Some(object) = self.objects.get(Kind::Pod, namespace, &kept.spec.name.name).await? else {
+        let PodName { namespace, name } = kept.spec.name.clone();
+        let Some(object) = self.objects.get(Kind::Pod, &namespace, &name).await? else {
             return Ok(false);
         };
         match self.objects.replace(Kind::Pod, doomed(object), None).await {
-            Err(store::Error::NotFound(_)) | Ok(_) => Ok(true),
+            Err(store::Error::NotFound(_)) | Ok(_) => {
+                let message = format!("Deleted pod: {name}");
+                self.announce(maker.about(), Weight::Normal, "SuccessfulDelete", message);
+                Ok(true)
+            }
             Err(e) => Err(e),
         }
     }
 
     /// Writes down how a Job has ended. `None`: it goes on, or something of it is still to be ended.
     async fn settled(
-        &self,
+        &mut self,
         maker: &Maker,
         job: &Job,
         pods: &[Replica],
@@ -233,6 +245,12 @@ impl Agent {
             object["status"]["completionTime"] = json!(at);
         }
         tracing::info!(job = maker.text("name"), reason, "the job is over");
+        match verdict {
+            Verdict::Complete => {
+                self.announce(maker.about(), Weight::Normal, "Completed", "Job completed".to_owned());
+            }
+            _ => self.announce(maker.about(), Weight::Warning, reason, message.to_owned()),
+        }
         self.objects.replace(kind, object, None).await?;
         Ok(Some((true, None)))
     }

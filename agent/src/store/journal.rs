@@ -15,7 +15,7 @@ use super::{
 };
 use crate::pod::{
     AttemptId, CgroupId, Pid, PodName, PodUid, Stamp,
-    status::{BootId, Ended},
+    status::{BootId, Early, Ended},
 };
 
 /// A boot's offset is written again once it has moved further: a clock that NTP only trims costs no writes.
@@ -125,27 +125,31 @@ impl Journal {
             .await
     }
 
-    /// Records that a pod is evicted, and why. The first word stands.
-    pub(crate) async fn evict(&self, uid: &PodUid, message: &str) -> Result<(), Error> {
+    /// Records that a pod ends early, and why. The first word stands.
+    pub(crate) async fn end_early(&self, uid: &PodUid, reason: Early, message: &str) -> Result<(), Error> {
         let (uid, message) = (uid.clone(), message.to_owned());
         self.writer
-            .write(format!("record the eviction of the pod {uid}"), Durability::Power, move |db| {
+            .write(format!("record the early end of the pod {uid}"), Durability::Power, move |db| {
                 db.execute(
-                    "INSERT INTO eviction (uid, message) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                    params![uid.0, message],
+                    "INSERT INTO eviction (uid, reason, message) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                    params![uid.0, reason.name(), message],
                 )?;
                 Ok(())
             })
             .await
     }
 
-    /// Why a pod was evicted, if it was.
-    pub(crate) async fn eviction(&self, uid: &PodUid) -> Result<Option<String>, Error> {
+    /// Why a pod was to end early, if it was, and in which words.
+    pub(crate) async fn early_end(&self, uid: &PodUid) -> Result<Option<(Early, String)>, Error> {
         let uid = uid.clone();
         self.writer
-            .read(format!("read whether the pod {uid} was evicted"), move |db| {
-                let mut query = db.prepare_cached("SELECT message FROM eviction WHERE uid = ?1")?;
-                Ok(query.query_row([&uid.0], |row| row.get(0)).optional()?)
+            .read(format!("read whether the pod {uid} was to end early"), move |db| {
+                let mut query = db.prepare_cached("SELECT reason, message FROM eviction WHERE uid = ?1")?;
+                let row = |row: &rusqlite::Row<'_>| {
+                    let reason = Early::of(row.get_ref(0)?.as_str()?).unwrap_or(Early::Evicted);
+                    Ok((reason, row.get(1)?))
+                };
+                Ok(query.query_row([&uid.0], row).optional()?)
             })
             .await
     }
@@ -313,7 +317,9 @@ fn prune(db: &Connection, keep: Keep) -> Result<usize, Fault> {
         [Kind::Pod.name()],
     )?;
     db.execute(
-        "DELETE FROM boot WHERE id NOT IN (SELECT boot FROM attempt) AND seq < (SELECT max(seq) FROM boot)",
+        "DELETE FROM boot
+         WHERE id NOT IN (SELECT boot FROM attempt UNION SELECT boot FROM event UNION SELECT first_boot FROM event)
+           AND seq < (SELECT max(seq) FROM boot)",
         [],
     )?;
     Ok(deleted)

@@ -9,7 +9,7 @@ use super::{Error, column::unsigned};
 /// Each step brings a file from the schema of its index to the next; `user_version` counts those done. A step that
 /// was released is never edited. The JSON in `object.body` and `attempt.ended` is part of the schema: what an older
 /// carob wrote there must still decode, or a step rewrites it.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE revision (
         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
@@ -73,6 +73,31 @@ const STEPS: [&str; 2] = [
         uid TEXT PRIMARY KEY,
         message TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- Evicted, or DeadlineExceeded.
+    ALTER TABLE eviction ADD COLUMN reason TEXT NOT NULL DEFAULT 'Evicted';
+
+    -- Numbers are not used twice: they are part of names.
+    CREATE TABLE event (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        name TEXT NOT NULL,
+        uid TEXT NOT NULL,
+        field TEXT NOT NULL,
+        type TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        message TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        first_boot TEXT NOT NULL,
+        first INTEGER NOT NULL,
+        boot TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        revision INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX event_of ON event (uid, reason);
 ",
 ];
 
@@ -197,7 +222,7 @@ mod tests {
         check(
             "a newer schema",
             |path| Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap(),
-            "has schema 99, this carob knows none above 2",
+            "has schema 99, this carob knows none above 3",
         );
         check(
             "a directory",
@@ -215,7 +240,7 @@ mod tests {
         // A table in the way of the second statement of the first step.
         Connection::open(scratch.database()).unwrap().execute_batch("CREATE TABLE object (x)").unwrap();
         let error = Store::open(&scratch.database()).unwrap_err();
-        assert!(matches!(error, Error::Migrate { from: 0, to: 2, .. }), "{error}");
+        assert!(matches!(error, Error::Migrate { from: 0, to: 3, .. }), "{error}");
         let tables: u32 = Connection::open(scratch.database())
             .unwrap()
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))

@@ -1,6 +1,7 @@
 //! A pod: what its containers share and what each has of its own, how they start again, and how it goes.
 
 mod asked;
+mod causes;
 mod clearing;
 mod exec;
 mod failures;
@@ -43,6 +44,9 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_pod_that_is_over_needs_no_sidecar", order::over),
         case("a_pod_past_its_deadline_is_ended", order::deadline),
         case("a_rule_restarts_the_exit_it_names", order::rules),
+        case("a_cause_may_have_a_restart_rule_and_a_back_off_of_its_own", causes::restarts),
+        case("who_ignores_sigterm_is_named_and_need_not_be_waited_for", causes::deaf),
+        case("events_tell_the_life_of_a_pod", causes::story),
         case("hooks_have_their_time_and_no_more", order::hooks),
         case("a_failed_liveness_probe_ends_the_container_and_no_other", probes::liveness),
         case("restarts_by_a_liveness_probe_are_counted_up", probes::count),

@@ -63,10 +63,12 @@ pub(super) fn ordered(world: &World) -> Result<()> {
         set_up(world)?;
         create(world, "older", &one("older", "ignore-term", "", "  terminationGracePeriodSeconds: 4\n"))?;
         create(world, "newer", &one("newer", "sleep", "", "  terminationGracePeriodSeconds: 20\n"))?;
+        overdue(world)?;
         world.go_on_after(Next::Reboot);
         return Ok(());
     }
     await_agent(world)?;
+    is_overdue(world)?;
     for name in ["older", "newer"] {
         await_attempt(world, name, 1)?;
     }
@@ -81,6 +83,23 @@ pub(super) fn ordered(world: &World) -> Result<()> {
     ensure!(date(&newer) < date(&older), "the older one went first: {older}, {newer}");
     let log = world.carob_ok(&["logs", "newer", "--previous"])?;
     ensure!(log == "terminated\n", "the newer one's last words were {log:?}");
+    Ok(())
+}
+
+/// A pod that its deadline has ended, not at the first word.
+fn overdue(world: &World) -> Result<()> {
+    let spec = "  activeDeadlineSeconds: 1\n  terminationGracePeriodSeconds: 1\n";
+    let manifest =
+        one("overdue", "ignore-term", "", spec).replace("restartPolicy: Never", "restartPolicy: Always");
+    let said = apply(world, "overdue", &manifest)?;
+    ensure!(said.code == Some(0), "apply: {said:?}");
+    world.wait_until("the deadline has ended it", PATIENCE, || is_overdue(world))
+}
+
+fn is_overdue(world: &World) -> Result<()> {
+    let status = world.read("/api/v1/namespaces/default/pods/overdue")?["status"].clone();
+    let over = status["phase"] == "Failed" && status["reason"] == "DeadlineExceeded";
+    ensure!(over && ledger(world, "overdue")?.len() == 1, "{status}");
     Ok(())
 }
 

@@ -67,7 +67,7 @@ async fn errors_are_status_objects() {
         ("GET", "/api/v1/pods?labelSelector=a%20within%20(b)", "", 400, "BadRequest", "selector"),
         (
             "GET",
-            "/api/v1/pods?fieldSelector=spec.nodeName%3Dx",
+            "/api/v1/pods?fieldSelector=spec.image%3Dx",
             "",
             400,
             "BadRequest",

@@ -97,6 +97,7 @@ pub(in crate::api) fn pod_picture(object: &Value, containers: Vec<ContainerStatu
             start: Some(at(1)),
             containers,
         },
+        turned: BTreeMap::from([("Ready", at(2))]),
         deleting: None,
     }
 }

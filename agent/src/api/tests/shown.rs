@@ -26,7 +26,7 @@ fn a_status_has_kubernetes_form() {
     let last = ended(attempt("web", "c", 0), Some(3), None, Cause::Error);
     let expected = json!({
         "phase": "Running",
-        "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}],
+        "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-11-23T10:00:02Z", "reason": "ContainersNotReady"}],
         "startTime": "2026-11-23T10:00:01Z",
         "hostIP": "192.0.2.1",
         "hostIPs": [{"ip": "192.0.2.1"}],

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::{check_name, require_name};
 use crate::{
     manifest::{
+        annotations,
         fault::{FaultKind, Findings, suggestion},
         names,
         path::Path,
@@ -36,7 +37,7 @@ pub(super) fn check(metadata: &ObjectMeta, at: &Path<'_>, findings: &mut Finding
 /// What is left to check of a template, whose pods get their names later.
 pub(super) fn check_labels(metadata: &ObjectMeta, at: &Path<'_>, findings: &mut Findings) {
     labels(metadata.labels.as_ref(), &at.field("labels"), findings);
-    annotations(metadata.annotations.as_ref(), &at.field("annotations"), findings);
+    all_annotations(metadata.annotations.as_ref(), &at.field("annotations"), findings);
 }
 
 fn labels(labels: Option<&BTreeMap<String, String>>, at: &Path<'_>, findings: &mut Findings) {
@@ -47,7 +48,7 @@ fn labels(labels: Option<&BTreeMap<String, String>>, at: &Path<'_>, findings: &m
     }
 }
 
-fn annotations(annotations: Option<&BTreeMap<String, String>>, at: &Path<'_>, findings: &mut Findings) {
+fn all_annotations(annotations: Option<&BTreeMap<String, String>>, at: &Path<'_>, findings: &mut Findings) {
     let mut bytes = 0;
     for (key, value) in annotations.into_iter().flatten() {
         bytes += key.len() + value.len();
@@ -64,10 +65,9 @@ fn annotations(annotations: Option<&BTreeMap<String, String>>, at: &Path<'_>, fi
 
 /// A mistyped annotation of ours would be silently without effect.
 fn own(key: &str, at: &Path<'_>, findings: &mut Findings) {
-    let known = [annotation::OOM_GROUP, annotation::MEMORY_QOS, annotation::MANIFEST];
-    let of_container = key.strip_prefix(annotation::OOM_GROUP).is_some_and(|rest| rest.starts_with('.'));
-    if key.starts_with(OWN_PREFIX) && !known.contains(&key) && !of_container {
-        let message = format!("carob knows no such annotation{}", suggestion(key, &known));
+    let known = key == annotation::MANIFEST || annotations::of_key(key).is_some();
+    if key.starts_with(OWN_PREFIX) && !known {
+        let message = format!("carob knows no such annotation{}", suggestion(key, &annotations::names()));
         findings.fault(at, FaultKind::Unknown, message);
     }
 }

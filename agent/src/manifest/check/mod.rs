@@ -21,14 +21,13 @@ use k8s_openapi::{
 };
 
 use super::{
+    annotations,
     defaults::NAMESPACE,
     fault::{FaultKind, Findings, quoted},
     names::{self, Name},
     path::Path,
     surroundings,
 };
-use crate::pod::annotation;
-
 /// This box's architecture in Go's words, as node labels have it.
 const ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") {
     "amd64"
@@ -86,23 +85,18 @@ fn pod_fields(spec: &PodSpec, at: &Path<'_>, findings: &mut Findings) {
     }
 }
 
-/// carob's own annotations say true or false, of the pod or of a container that is there.
+/// carob's own annotations say what they may, of the pod or of a container that is there.
 fn own_annotations(metadata: &ObjectMeta, spec: &PodSpec, at: &Path<'_>, findings: &mut Findings) {
     let at = at.field("annotations");
     for (key, value) in metadata.annotations.iter().flatten() {
         let at = at.field(key);
-        if key == annotation::MEMORY_QOS && value != "true" && value != "false" {
-            findings.rejected(&at, value, "\"true\" or \"false\"");
-        }
-        let Some(rest) = key.strip_prefix(annotation::OOM_GROUP) else { continue };
-        if let Some(container) =
-            rest.strip_prefix('.').filter(|name| !all_containers(spec).any(|c| c.name == *name))
-        {
+        let Some((annotation, container)) = annotations::of_key(key) else { continue };
+        if let Some(container) = container.filter(|name| !all_containers(spec).any(|c| c.name == *name)) {
             let message = format!("there is no container {}", quoted(container));
             findings.fault(&at, FaultKind::Value, message);
         }
-        if value != "true" && value != "false" {
-            findings.rejected(&at, value, "\"true\" or \"false\"");
+        if !(annotation.is_good)(value) {
+            findings.rejected(&at, value, annotation.needed);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Every state has one answer; every walk ends where it should.
 
+mod causes;
 mod hooks;
 mod roles;
 mod workload;
@@ -109,7 +110,7 @@ fn pod(sandbox: Sandbox, seen: Seen) -> Observed {
         boot: this_boot(),
         since: T,
         deletion: None,
-        evicted: None,
+        early: None,
         sandbox,
         held: None,
         containers: vec![seen],
@@ -245,7 +246,7 @@ fn a_container_that_gets_another_image_starts_afresh() {
 #[test]
 fn an_evicted_pod_ends_for_good_and_stays_to_be_seen() {
     let evicted = |seen: Seen| Observed {
-        evicted: Some(Eviction { since: T, message: "too much".to_owned() }),
+        early: Some(Early { since: T, reason: Reason::Evicted, message: "too much".to_owned() }),
         ..pod(Sandbox::Ready, seen)
     };
     let term = Step::Terminate { container: 0, why: Why::Eviction, kill_at: secs(2) };
@@ -336,15 +337,19 @@ fn back_off_is_the_kubelets() {
         for (n, (run, expected)) in runs.iter().zip(*delays).enumerate() {
             let finished = at.after(Duration::from_secs(*run));
             past.push(ended(n as u32, End::Code(1), at, finished));
-            assert_eq!(restart::delay(&past).as_secs(), *expected, "runs {runs:?}, exit {n}");
+            assert_eq!(
+                restart::delay(&Container::default(), &past).as_secs(),
+                *expected,
+                "runs {runs:?}, exit {n}"
+            );
             let recent = &past[past.len().saturating_sub(restart::HISTORY)..];
             assert_eq!(
-                restart::delay(recent).as_secs(),
+                restart::delay(&Container::default(), recent).as_secs(),
                 *expected,
                 "the last {} runs tell as much",
                 restart::HISTORY
             );
-            at = restart::due(&past, &this_boot()).unwrap();
+            at = restart::due(&Container::default(), &past, &this_boot()).unwrap();
         }
     }
 }
@@ -352,9 +357,9 @@ fn back_off_is_the_kubelets() {
 #[test]
 fn a_reboot_starts_the_back_off_afresh() {
     let mut past = vec![ended(0, End::Code(1), T, T), ended(1, End::Code(1), T, T)];
-    assert_eq!(restart::delay(&past).as_secs(), 10);
+    assert_eq!(restart::delay(&Container::default(), &past).as_secs(), 10);
     past.push(Ended { boot: BootId("next".to_owned()), ..ended(2, End::Code(1), T, T) });
-    assert_eq!(restart::delay(&past), Duration::ZERO);
+    assert_eq!(restart::delay(&Container::default(), &past), Duration::ZERO);
 }
 
 #[test]

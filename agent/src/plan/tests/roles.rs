@@ -166,12 +166,13 @@ fn a_deadline_ends_the_pod() {
     assert_eq!(shown(&seen, secs(59)), (Phase::Running, None));
     let exceeded = Some("DeadlineExceeded".to_owned());
     assert_eq!(shown(&seen, secs(61)), (Phase::Running, exceeded.clone()));
-    let mut ended = failed();
-    ended.ended[0].verdict.asked = Some(Why::Deadline);
-    assert_eq!(shown(&of(vec![ended.clone()]), secs(61)), (Phase::Failed, exceeded.clone()));
-    // Also in another boot, whose clock starts again: it is not started anew.
-    ended.ended[0].boot = BootId("earlier".to_owned());
-    let seen = of(vec![ended]);
+    let early = overdue(&spec, &seen, secs(61)).unwrap();
+    let ended = |ended: Seen| Observed { early: Some(early.clone()), ..of(vec![ended]) };
+    assert_eq!(shown(&ended(failed()), secs(61)), (Phase::Failed, exceeded.clone()));
+    // Also in another boot, whose clock starts again, and whoever has ended it: it is not started anew.
+    let mut killed = failed();
+    killed.ended[0].boot = BootId("earlier".to_owned());
+    let seen = ended(killed);
     assert_eq!(shown(&seen, secs(1)), (Phase::Failed, exceeded));
     assert_eq!(plan(&spec, &seen, secs(1)).steps, [Step::RemoveSandbox]);
 }

@@ -1,0 +1,198 @@
+//! `carob events`: what happened to objects, as kubectl shows it.
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    Scope, age,
+    client::{Client, Error, query},
+    get::Word,
+    output::{self, note, say},
+    pods::text,
+    table::Table,
+};
+
+/// Show what happened to objects, the newest last
+#[derive(Debug, clap::Args)]
+pub(crate) struct Events {
+    #[command(flatten)]
+    scope: Scope,
+    /// Those of every namespace
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+    /// Only those about this object
+    #[arg(long = "for", value_name = "KIND/NAME", value_parser = object)]
+    about: Option<(String, String)>,
+    /// Only those of this type
+    #[arg(long = "types", value_enum, value_delimiter = ',', value_name = "TYPE")]
+    types: Vec<Type>,
+    /// How to print them
+    #[arg(short, long, value_enum)]
+    output: Option<output::Format>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum Type {
+    Normal,
+    Warning,
+}
+
+/// `pod/web` as an event names it.
+fn object(text: &str) -> Result<(String, String), String> {
+    let (word, name) = text.split_once('/').ok_or("KIND/NAME is needed, as in pod/web")?;
+    if word.eq_ignore_ascii_case("node") {
+        return Ok(("Node".to_owned(), name.to_owned()));
+    }
+    Ok((Word::from_str(word, true)?.kind().kind().to_owned(), name.to_owned()))
+}
+
+impl Events {
+    pub(super) async fn run(self, client: &Client, now: Timestamp) -> anyhow::Result<ExitCode> {
+        let namespace = (!self.all_namespaces).then_some(self.scope.namespace.as_str());
+        let (kind, name) = self.about.clone().unzip();
+        let mut events = fetch(client, namespace, kind.as_deref(), name.as_deref()).await?;
+        let wanted = |event: &Value| {
+            let named = |one: &Type| event["type"] == format!("{one:?}");
+            self.types.is_empty() || self.types.iter().any(named)
+        };
+        events.retain(wanted);
+        match self.output {
+            Some(format) => {
+                let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": events});
+                say(&format.text(&list))?;
+            }
+            None if events.is_empty() && self.all_namespaces => note("No events found"),
+            None if events.is_empty() => {
+                note(&format!("No events found in {} namespace.", self.scope.namespace));
+            }
+            None => say(&self.table(&events, now).render(output::width()))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn table(&self, events: &[Value], now: Timestamp) -> Table {
+        let mut heading = vec!["LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE"];
+        if self.all_namespaces {
+            heading.insert(0, "NAMESPACE");
+        }
+        let mut table = Table::new(&heading);
+        for event in events {
+            let about = &event["involvedObject"];
+            let object = format!("{}/{}", text(&about["kind"]), text(&about["name"]));
+            let mut cells = vec![
+                age(event, now),
+                text(&event["type"]),
+                text(&event["reason"]),
+                object,
+                text(&event["message"]),
+            ];
+            if self.all_namespaces {
+                cells.insert(0, text(&event["metadata"]["namespace"]));
+            }
+            table.row(cells);
+        }
+        table
+    }
+}
+
+/// The events about an object, the newest last.
+pub(super) async fn fetch(
+    client: &Client,
+    namespace: Option<&str>,
+    kind: Option<&str>,
+    name: Option<&str>,
+) -> Result<Vec<Value>, Error> {
+    let terms = [("involvedObject.kind", kind), ("involvedObject.name", name)];
+    let terms: Vec<String> =
+        terms.iter().filter_map(|(key, value)| Some(format!("{key}={}", (*value)?))).collect();
+    let query = query(&[("fieldSelector", (!terms.is_empty()).then(|| terms.join(",")))]);
+    let path = match namespace {
+        Some(namespace) => format!("/api/v1/namespaces/{}/events{query}", super::client::encoded(namespace)),
+        None => format!("/api/v1/events{query}"),
+    };
+    match client.fetch(&path).await?["items"].take() {
+        Value::Array(items) => Ok(items),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// `3m`, or `3m (x5 over 20m)`.
+fn age(event: &Value, now: Timestamp) -> String {
+    let last = age::since(event["lastTimestamp"].as_str(), now);
+    match event["count"].as_u64() {
+        Some(count) if count > 1 => {
+            format!("{last} (x{count} over {})", age::since(event["firstTimestamp"].as_str(), now))
+        }
+        _ => last,
+    }
+}
+
+/// The part of `describe` that lists them.
+pub(super) fn section(events: &[Value], now: Timestamp) -> String {
+    if events.is_empty() {
+        return "Events:          <none>\n".to_owned();
+    }
+    let mut table = Table::new(&["Type", "Reason", "Age", "From", "Message"]);
+    table.row(["----", "------", "----", "----", "-------"].map(str::to_owned));
+    for event in events {
+        let from = text(&event["source"]["component"]);
+        table.row([
+            text(&event["type"]),
+            text(&event["reason"]),
+            age(event, now),
+            from,
+            text(&event["message"]),
+        ]);
+    }
+    let lines = table.render(None);
+    let lines: String = lines.lines().map(|line| format!("  {line}\n")).collect();
+    format!("Events:\n{lines}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(count: u64, message: &str) -> Value {
+        json!({
+            "type": "Warning", "reason": "BackOff", "message": message, "count": count,
+            "firstTimestamp": "2026-11-23T10:00:00Z", "lastTimestamp": "2026-11-23T10:04:00Z",
+            "source": {"component": "carob"},
+            "involvedObject": {"kind": "Pod", "name": "web"},
+        })
+    }
+
+    #[test]
+    fn events_are_told_with_their_age_and_how_often() {
+        let now = "2026-11-23T10:05:00Z".parse().unwrap();
+        let expected = "\
+Events:
+  Type      Reason    Age                From    Message
+  ----      ------    ----               ----    -------
+  Warning   BackOff   60s                carob   once
+  Warning   BackOff   60s (x3 over 5m)   carob   again
+";
+        assert_eq!(section(&[event(1, "once"), event(3, "again")], now), expected);
+        assert_eq!(section(&[], now), "Events:          <none>\n");
+    }
+
+    #[test]
+    fn an_object_is_named_as_elsewhere() {
+        let rows = [
+            ("pod/web", Ok(("Pod", "web"))),
+            ("deploy/a", Ok(("Deployment", "a"))),
+            ("pvc/data", Ok(("PersistentVolumeClaim", "data"))),
+            ("node/box", Ok(("Node", "box"))),
+            ("web", Err(())),
+            ("thing/web", Err(())),
+        ];
+        for (text, expected) in rows {
+            let found = object(text).map_err(|_| ());
+            assert_eq!(found, expected.map(|(kind, name)| (kind.to_owned(), name.to_owned())), "{text}");
+        }
+    }
+}
