@@ -88,7 +88,7 @@ pub(super) fn ordered(world: &World) -> Result<()> {
 
 /// A pod that its deadline has ended, not at the first word.
 fn overdue(world: &World) -> Result<()> {
-    let spec = "  activeDeadlineSeconds: 1\n  terminationGracePeriodSeconds: 1\n";
+    let spec = "  activeDeadlineSeconds: 15\n  terminationGracePeriodSeconds: 1\n";
     let manifest =
         one("overdue", "ignore-term", "", spec).replace("restartPolicy: Never", "restartPolicy: Always");
     let said = apply(world, "overdue", &manifest)?;

@@ -1,6 +1,7 @@
 //! What the test containers do: one small, exact deed each. As process 1 of a container they must see to signals
 //! themselves: the kernel gives a first process no default action.
 
+mod deaths;
 mod ipc;
 mod mounttest;
 mod safety;
@@ -20,7 +21,8 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 use crate::http;
 
 const USAGE: &str = "workloads: exit N | segv | abort | sleep | ignore-term | hog MB | hog-child MB | \
-    threads-leader-first CODE | shm-put KEY TEXT | shm-get KEY | mq-put NAME TEXT | mq-get NAME | http-get URL | \
+    threads-leader-first CODE | exec-from-thread CODE | exit-from-thread CODE | segv-in-thread | hog-in-thread MB | \
+    pause | fault KIND | pipe | alarm | spin | raise SIG | killed-by-child SIG | shm-put KEY TEXT | shm-get KEY | mq-put NAME TEXT | mq-get NAME | http-get URL | \
     kill PID SIG | print-lines N | ids | calls | overwrite-runtime WORD | serve PORT GOOD_SECONDS | \
     mounttest fs:PATH new:MODE:PATH mode:PATH perms:PATH content:PATH …";
 
@@ -34,6 +36,20 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
         ["hog", mib] => hog(mib.parse()?),
         ["hog-child", mib] => hog_child(mib),
         ["threads-leader-first", code] => leader_first(code.parse()?),
+        ["exec-from-thread", code] => deaths::exec_from_thread(code),
+        ["exit-from-thread", code] => deaths::exit_from_thread(code.parse()?),
+        ["segv-in-thread"] => deaths::in_thread(fault),
+        ["hog-in-thread", mib] => {
+            let mib = mib.parse()?;
+            deaths::in_thread(move || hog(mib))
+        }
+        ["pause"] => deaths::pause(),
+        ["fault", kind] => deaths::fault(kind),
+        ["pipe"] => deaths::pipe(),
+        ["alarm"] => deaths::alarm(),
+        ["spin"] => deaths::spin(),
+        ["raise", signal] => kill(getpid().as_raw_nonzero().get(), signal.parse()?),
+        ["killed-by-child", signal] => deaths::killed_by_child(signal),
         ["shm-put", key, text] => ipc::shm_put(key.parse()?, text),
         ["shm-get", key] => ipc::shm_get(key.parse()?),
         ["mq-put", name, text] => ipc::mq_put(name, text),

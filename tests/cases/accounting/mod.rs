@@ -1,5 +1,7 @@
 //! The first deaths: each is said alike by the status, by the ledger and by the metrics, with who did it and whose limit it was.
 
+mod truth;
+
 use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
@@ -29,6 +31,12 @@ pub(crate) fn cases() -> Vec<Case> {
         case("the_code_is_the_processs_not_its_leaders", leader_first),
         case("the_victim_is_charged_and_the_senders_pod_named", killed_from_another_pod),
         case("other_processes_of_a_container_are_not_its_end", children_do_not_count),
+        Case {
+            name: "every_row_of_the_truth_table_holds",
+            mode: Mode::Shared,
+            limit: Duration::from_secs(1500),
+            run: truth::holds,
+        },
         case("all_sources_agreed_on_every_death", no_mismatch),
     ]
 }
