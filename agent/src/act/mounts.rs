@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount,
+};
 
 /// What went wrong where.
 #[derive(Debug, thiserror::Error)]
@@ -110,8 +112,18 @@ pub(crate) fn bind(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// Unmounts everything at and below `path`, the innermost first. What is still in use goes when its last user does.
+///
+/// Each is made private before: one that is bound from the box shares with its source, and what the box has mounted there
+/// would be unmounted with it.
 pub(crate) fn unmount_below(path: &Path) -> Result<(), Error> {
-    for target in below(path)?.into_iter().rev() {
+    let targets = below(path)?;
+    for target in &targets {
+        match mount_change(target, MountPropagationFlags::PRIVATE) {
+            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => (),
+            Err(e) => return Err(Error::Unmount { path: target.clone(), source: e.into() }),
+        }
+    }
+    for target in targets.into_iter().rev() {
         match unmount(&target, UnmountFlags::DETACH) {
             Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => (),
             Err(e) => return Err(Error::Unmount { path: target, source: e.into() }),
