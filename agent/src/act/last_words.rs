@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{log, oci::Bind};
-use crate::pod::{Access, AttemptId, Container, PodName, termination::Policy};
+use crate::pod::{Access, AttemptId, Container, PodName, Propagation, termination::Policy};
 
 /// How much of the file is read: its end.
 const FILE_LIMIT: u64 = 4096;
@@ -45,7 +45,12 @@ pub(super) fn prepare(
     fs::write(note_of(&places.attempt(id)), serde_json::to_vec(&note)?)?;
     // A volume that is mounted there goes first.
     let taken = wanted.mounts.iter().any(|mount| mount.path == termination.path);
-    let bind = Bind { source: file, target: termination.path.clone(), access: Access::ReadWrite };
+    let bind = Bind {
+        source: file,
+        target: termination.path.clone(),
+        access: Access::ReadWrite,
+        propagation: Propagation::None,
+    };
     Ok((!taken && !termination.path.is_empty()).then_some(bind))
 }
 

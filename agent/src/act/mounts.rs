@@ -10,6 +10,8 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount,
 };
 
+use crate::pod::mountinfo;
+
 /// What went wrong where.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -140,39 +142,6 @@ pub(crate) fn is_mounted(path: &Path) -> Result<bool, Error> {
 /// Mount points at and below `path`, the outermost first.
 fn below(path: &Path) -> Result<Vec<PathBuf>, Error> {
     let table = fs::read_to_string("/proc/self/mountinfo").map_err(|source| Error::Table { source })?;
-    Ok(table.lines().filter_map(mount_point).filter(|target| target.starts_with(path)).collect())
-}
-
-/// The fifth field of a line of mountinfo (proc_pid_mountinfo(5)), with its octal escapes undone.
-fn mount_point(line: &str) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStringExt;
-    let field = line.split(' ').nth(4)?.as_bytes();
-    let mut path = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, tail @ ..] = rest {
-        let octal = (*first == b'\\').then(|| tail.get(..3)).flatten();
-        let escaped = octal
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|text| u8::from_str_radix(text, 8).ok());
-        path.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &tail[3..] } else { tail };
-    }
-    Some(PathBuf::from(std::ffi::OsString::from_vec(path)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_mount_point_with_blanks_is_read() {
-        let rows = [
-            ("36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw", Some("/mnt2")),
-            (r"36 35 98:0 / /a\040b\134c rw - tmpfs t rw", Some(r"/a b\c")),
-            ("36 35", None),
-        ];
-        for (line, expected) in rows {
-            assert_eq!(mount_point(line), expected.map(PathBuf::from), "{line}");
-        }
-    }
+    let points = mountinfo::table(&table).into_iter().map(|mounted| mounted.point);
+    Ok(points.filter(|point| point.starts_with(path)).collect())
 }

@@ -128,9 +128,11 @@ pub(crate) fn remove(places: &Places, network: &Network, uid: &PodUid) -> Result
     network.disconnect(uid).map_err(|source| Error::Network { source })?;
     pause::end(places, uid).map_err(|source| Error::Cgroup { source })?;
     let mounts = |source| Error::Mounts { source };
-    mounts::unmount_below(pod.run()).map_err(mounts)?;
-    mounts::remove_dir(pod.run()).map_err(mounts)?;
-    mounts::remove_dir(pod.state()).map_err(mounts)?;
+    for dir in [pod.run(), pod.state()] {
+        // What a container has mounted in a volume of the pod may be seen here, and goes with the pod.
+        mounts::unmount_below(dir).map_err(mounts)?;
+        mounts::remove_dir(dir).map_err(mounts)?;
+    }
     places.pod_cgroup(uid).remove().map_err(|source| Error::Cgroup { source })
 }
 

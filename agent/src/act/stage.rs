@@ -10,7 +10,7 @@ use super::{
     security::{self, Whose},
     volume,
 };
-use crate::pod::{Access, PullPolicy, surroundings};
+use crate::pod::{Access, Propagation, PullPolicy, surroundings};
 
 pub(super) fn find_image(tools: &Tools, image: &str, pull: PullPolicy) -> Result<image::Image, Error> {
     let image = image.to_owned();
@@ -53,8 +53,12 @@ pub(super) fn binds(
 ) -> Result<Vec<Bind>, Error> {
     let spec = &order.spec;
     let pod = tools.places.pod(&spec.uid);
-    let own =
-        |source: PathBuf, target: &str| Bind { source, target: target.to_owned(), access: Access::ReadWrite };
+    let own = |source: PathBuf, target: &str| Bind {
+        source,
+        target: target.to_owned(),
+        access: Access::ReadWrite,
+        propagation: Propagation::None,
+    };
     let mut binds = volume::binds(&tools.places, &pod, &spec.name, &spec.volumes, order.wanted(), env)
         .map_err(|source| Error::Volume { source })?;
     let shm = match spec.surroundings.ipc {

@@ -127,7 +127,7 @@ pub(crate) fn binds(
             VolumeSource::Projected(_) | VolumeSource::Image { .. } => Access::ReadOnly,
             _ => mount.access,
         };
-        Ok(Bind { source, target: mount.path.clone(), access })
+        Ok(Bind { source, target: mount.path.clone(), access, propagation: mount.propagation })
     };
     container.mounts.iter().enumerate().map(bind).collect()
 }
@@ -290,6 +290,7 @@ pub(super) fn find_or_make(root: impl AsFd, path: &str) -> Result<OwnedFd, rusti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod::Propagation;
 
     #[test]
     fn a_sub_path_stays_inside_its_volume() {
@@ -330,6 +331,7 @@ mod tests {
             path: "/v".to_owned(),
             sub_path: Some(SubPath::Expanded(expression.to_owned())),
             access: Access::ReadWrite,
+            propagation: Propagation::None,
         };
         let env = [("UP", ".."), ("AT", "/tmp"), ("NAME", "a..b")];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).into();

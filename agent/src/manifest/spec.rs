@@ -17,8 +17,9 @@ use super::{
     security, sources, storage, surroundings,
 };
 use crate::pod::{
-    Access, Container, Deaf, HostPathKind, MemoryQos, OomScope, PodName, PodUid, PullPolicy, Resources,
-    Restart, RestartPolicy, Role, Spec, Stdin, Streams, Volume, VolumeMount, VolumeSource, annotation,
+    Access, Container, Deaf, HostPathKind, MemoryQos, OomScope, PodName, PodUid, Propagation, PullPolicy,
+    Resources, Restart, RestartPolicy, Role, Spec, Stdin, Streams, Volume, VolumeMount, VolumeSource,
+    annotation,
     restart::ExitRule,
     source::SubPath,
     termination::{Policy, Termination},
@@ -221,6 +222,11 @@ fn mount(mount: v1::VolumeMount) -> VolumeMount {
             (Some(true), Some("Enabled" | "IfPossible")) => Access::AllReadOnly,
             (Some(true), _) => Access::ReadOnly,
             _ => Access::ReadWrite,
+        },
+        propagation: match mount.mount_propagation.as_deref() {
+            Some("HostToContainer") => Propagation::HostToContainer,
+            Some("Bidirectional") => Propagation::Bidirectional,
+            _ => Propagation::None,
         },
     }
 }

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::*;
 use crate::pod::{
-    Access, Container, HostPathKind, OomScope, PodName, PullPolicy, Resources, Restart, RestartPolicy,
-    Volume, VolumeMount, VolumeSource,
+    Access, Container, HostPathKind, OomScope, PodName, Propagation, PullPolicy, Resources, Restart,
+    RestartPolicy, Volume, VolumeMount, VolumeSource,
     probe::{Action, HttpGet, Probe, Probes, Scheme},
     source::{SubPath, Variable},
 };
@@ -45,7 +45,7 @@ spec:
     volumeMounts:
     - {name: data, mountPath: /data, subPath: a/b}
     - {name: ram, mountPath: tmp/ram, readOnly: true}
-    - {name: box, mountPath: /box}
+    - {name: box, mountPath: /box, mountPropagation: HostToContainer}
     - {name: own, mountPath: /own}
     resources:
       requests: {cpu: 0.25}
@@ -93,6 +93,10 @@ fn a_manifest_becomes_what_the_agent_runs() {
         path: path.to_owned(),
         sub_path: sub_path.map(|path| SubPath::Written(path.to_owned())),
         access,
+        propagation: match volume {
+            "box" => Propagation::HostToContainer,
+            _ => Propagation::None,
+        },
     };
     let volume = |name: &str, source| Volume { name: name.to_owned(), source };
     let web = Container {
@@ -613,7 +617,15 @@ fn mounts_must_not_collide_climb_or_cover_everything() {
         ),
         (
             "mountPropagation: Bidirectional, mountPath: /a",
-            "f:11:30: spec.containers[0].volumeMounts[0].mountPropagation: \"Bidirectional\" is not supported yet (accepted is \"None\")",
+            "f:11:48: spec.containers[0].volumeMounts[0].mountPropagation: Bidirectional mount propagation is available only to privileged containers",
+        ),
+        (
+            "mountPropagation: Both, mountPath: /a",
+            "f:11:48: spec.containers[0].volumeMounts[0].mountPropagation: \"Both\" is not accepted; one of None, HostToContainer, Bidirectional is needed",
+        ),
+        (
+            "readOnly: true, recursiveReadOnly: Enabled, mountPropagation: HostToContainer, mountPath: /a",
+            "f:11:65: spec.containers[0].volumeMounts[0].recursiveReadOnly: may only be specified when mountPropagation is None or not specified",
         ),
     ] {
         check(&format!("[{{name: v, {mount}}}]"), &[wanted]);

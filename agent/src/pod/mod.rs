@@ -5,6 +5,7 @@
 pub(crate) mod event;
 pub(crate) mod expand;
 pub(crate) mod given;
+pub(crate) mod mountinfo;
 pub(crate) mod network;
 pub(crate) mod port;
 pub(crate) mod probe;
@@ -289,6 +290,19 @@ pub(crate) struct VolumeMount {
     pub(crate) path: String,
     pub(crate) sub_path: Option<SubPath>,
     pub(crate) access: Access,
+    pub(crate) propagation: Propagation,
+}
+
+/// `mountPropagation`: who sees what is mounted below a mount while the container runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Propagation {
+    /// Each side only its own.
+    #[default]
+    None,
+    /// The container also what the box mounts.
+    HostToContainer,
+    /// Both what either mounts, and so every other container that has asked for it.
+    Bidirectional,
 }
 
 /// Whether a container may write to a mount.

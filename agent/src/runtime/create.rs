@@ -16,7 +16,7 @@ use libcontainer::{
 };
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Word, devices, executor::Exec};
+use super::{Word, devices, executor::Exec, spread};
 
 /// The socket to the agent, which is our standard input.
 #[derive(Debug)]
@@ -89,12 +89,14 @@ fn build(root: &Path, id: &str, bundle: &Path, door: &Arc<Door>) -> Result<(Cont
             .as_sibling(false)
             .build()
     };
+    let shared = spread::Binds::of(bundle)?;
     let container = build().map_err(|e| chain(&e))?;
     let pid =
         container.pid().and_then(|pid| Pid::from_raw(pid.as_raw())).ok_or("the runtime names no process")?;
-    if let Err(e) = devices::narrow(bundle) {
+    let narrowed = devices::narrow(bundle).map_err(|e| format!("cannot limit the container's devices: {e}"));
+    if let Err(message) = narrowed.and_then(|()| shared.join(pid)) {
         let _ = kill_process(pid, Signal::KILL);
-        return Err(format!("cannot limit the container's devices: {e}"));
+        return Err(message);
     }
     Ok((container, pid))
 }

@@ -19,6 +19,7 @@ mod exec;
 mod executor;
 mod network;
 mod pause;
+mod spread;
 
 use std::{path::PathBuf, process::ExitCode};
 

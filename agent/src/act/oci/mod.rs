@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::pod::{
-    Access, Container, Streams,
+    Access, Container, Propagation, Streams,
     surroundings::{Processes, Surroundings, Whose},
 };
 
@@ -38,6 +38,7 @@ pub(crate) struct Bind {
     pub(crate) source: PathBuf,
     pub(crate) target: String,
     pub(crate) access: Access,
+    pub(crate) propagation: Propagation,
 }
 
 /// Everything the spec is made from.
@@ -116,7 +117,7 @@ fn namespaces(pinned: &Path, around: &Surroundings) -> Value {
     all.into_iter().filter(|(whose, _)| *whose == Whose::Pods).map(|(_, entry)| entry).collect()
 }
 
-/// What a mount says of propagation libcontainer 0.7.0 ignores (youki#3604), so no manifest may say anything.
+/// What a mount says of propagation libcontainer 0.7.0 ignores (youki#3604); `runtime::spread` does it.
 fn mounts(binds: &[Bind]) -> Value {
     let own = |target: &str, kind: &str, options: &[&str]| json!({"destination": target, "type": kind, "source": kind, "options": options});
     let mut mounts = vec![
@@ -140,7 +141,13 @@ fn mounts(binds: &[Bind]) -> Value {
             Access::ReadOnly => "ro",
             Access::AllReadOnly => "rro",
         };
-        json!({"destination": bind.target, "type": "bind", "source": bind.source, "options": ["rbind", access]})
+        let propagation = match bind.propagation {
+            Propagation::None => "rprivate",
+            Propagation::HostToContainer => "rslave",
+            Propagation::Bidirectional => "rshared",
+        };
+        let options = ["rbind", access, propagation];
+        json!({"destination": bind.target, "type": "bind", "source": bind.source, "options": options})
     }));
     Value::Array(mounts)
 }
@@ -156,8 +163,12 @@ mod tests {
     #[test]
     fn the_spec_joins_the_pods_namespaces_and_makes_its_own() {
         let image = ImageDefaults { cmd: vec!["/x".to_owned()], ..ImageDefaults::default() };
-        let bind =
-            |target: &str| Bind { source: "/s".into(), target: target.to_owned(), access: Access::ReadOnly };
+        let bind = |target: &str| Bind {
+            source: "/s".into(),
+            target: target.to_owned(),
+            access: Access::ReadOnly,
+            propagation: Propagation::Bidirectional,
+        };
         let (container, binds) = (container(), [bind("/a/b/c"), bind("/a")]);
         let spec = spec(&Attempt {
             container: &container,
@@ -194,6 +205,7 @@ mod tests {
         let targets: Vec<&str> =
             spec["mounts"].as_array().unwrap().iter().map(|m| m["destination"].as_str().unwrap()).collect();
         assert_eq!(targets[targets.len() - 2..], ["/a", "/a/b/c"], "the outer mount comes first");
+        assert_eq!(spec["mounts"][targets.len() - 1]["options"], json!(["rbind", "ro", "rshared"]));
         assert_eq!(spec["process"]["oomScoreAdj"], 3);
     }
 

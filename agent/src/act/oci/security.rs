@@ -97,7 +97,8 @@ pub(super) fn dress(
     process(&mut spec["process"], wanted, identity, confinement, &capabilities);
     spec["root"]["readonly"] = json!(wanted.root_filesystem == Access::ReadOnly);
     let linux = &mut spec["linux"];
-    // Every bind of a volume is then the container's own business: nothing mounted on the box later appears in it.
+    // Every bind is then the container's own business: nothing mounted on the box later appears in it, unless
+    // `runtime::spread` joins it to the box's mount again.
     linux["rootfsPropagation"] = json!("private");
     linux["sysctl"] = json!(sysctls);
     let filter = match &confinement.filter {

@@ -123,6 +123,7 @@ fn mounts(container: &Container, volumes: &Volumes<'_>, at: &Path<'_>, findings:
             findings.rejected(&at.field("subPath"), path, "a relative path without \"..\"");
         }
         recursive(mount, &at, findings);
+        propagation(mount, container, &at.field("mountPropagation"), findings);
         let expression = mount.sub_path_expr.as_deref().filter(|path| !path.is_empty());
         if let Some(path) = expression.filter(|path| path.starts_with('/') || climbs(path)) {
             findings.rejected(&at.field("subPathExpr"), path, "a relative path without \"..\"");
@@ -147,6 +148,19 @@ fn recursive(mount: &VolumeMount, at: &Path<'_>, findings: &mut Findings) {
     let at = at.field("recursiveReadOnly");
     if mount.read_only != Some(true) {
         findings.fault(&at, FaultKind::Value, "may only be specified when readOnly is true");
+    }
+    if !matches!(mount.mount_propagation.as_deref(), None | Some("" | "None")) {
+        let message = "may only be specified when mountPropagation is None or not specified";
+        findings.fault(&at, FaultKind::Value, message);
+    }
+}
+
+/// In Kubernetes' words.
+fn propagation(mount: &VolumeMount, container: &Container, at: &Path<'_>, findings: &mut Findings) {
+    let privileged = container.security_context.as_ref().and_then(|context| context.privileged);
+    if mount.mount_propagation.as_deref() == Some("Bidirectional") && privileged != Some(true) {
+        let message = "Bidirectional mount propagation is available only to privileged containers";
+        findings.fault(at, FaultKind::Value, message);
     }
 }
 

@@ -186,7 +186,11 @@ const CONTAINERS: &[Row] = &[
     later("spec.containers[].volumeDevices"),
     later("spec.containers[].volumeMounts[].bindMountOptions"),
     kept("spec.containers[].volumeMounts[].mountPath"),
-    later("spec.containers[].volumeMounts[].mountPropagation").unless(&[Text("None")]),
+    kept("spec.containers[].volumeMounts[].mountPropagation").one_of(&[
+        "None",
+        "HostToContainer",
+        "Bidirectional",
+    ]),
     kept("spec.containers[].volumeMounts[].name"),
     kept("spec.containers[].volumeMounts[].readOnly"),
     kept("spec.containers[].volumeMounts[].recursiveReadOnly").one_of(&["Disabled", "IfPossible", "Enabled"]),
