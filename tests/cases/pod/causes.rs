@@ -41,7 +41,7 @@ pub(super) fn restarts(world: &World) -> Result<()> {
     })?;
     let crashing = Pod::apply(world, "hurries", &always("hurries", "exit 3"))?;
     // By the kubelet's rule the fifth attempt would come 70 s after the first.
-    world.wait_until("there were five attempts", Duration::from_secs(50), || {
+    world.wait_until("there were five attempts", Duration::from_secs(65), || {
         let rows = crashing.ledger()?;
         ensure!(rows.len() >= 5, "{} attempts", rows.len());
         Ok(())
@@ -75,7 +75,7 @@ pub(super) fn deaf(world: &World) -> Result<()> {
 /// A pod's life as a stranger reads it: from its place on the box to the reason of its death.
 pub(super) fn story(world: &World) -> Result<()> {
     let extra = "      livenessProbe: { exec: { command: [/work, exit, \"3\"] }, periodSeconds: 1, failureThreshold: 2 }\n";
-    let spec = "  terminationGracePeriodSeconds: 2\n  tolerations: [{ operator: Exists }]\n";
+    let spec = "  terminationGracePeriodSeconds: 30\n  tolerations: [{ operator: Exists }]\n";
     let pod = Pod::apply(world, "story", &one("story", "sleep", extra, spec))?;
     pod.end("main", 0)?;
     let told = world.wait_until("the end is told", PATIENCE, || {

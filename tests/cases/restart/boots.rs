@@ -68,10 +68,10 @@ pub(super) fn ordered(world: &World) -> Result<()> {
         return Ok(());
     }
     await_agent(world)?;
-    is_overdue(world)?;
     for name in ["older", "newer"] {
         await_attempt(world, name, 1)?;
     }
+    world.wait_until("the overdue pod is known to be over", PATIENCE, || is_overdue(world))?;
     let (older, newer) = (end(world, "older", 0)?, end(world, "newer", 0)?);
     let said = |end: &Value| [end["exitCode"].clone(), end["cause"].clone(), end["message"].clone()];
     let asked = "exit code 0, after carob asked it to stop: node shutting down";
