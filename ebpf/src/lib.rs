@@ -52,8 +52,8 @@ pub const LAYOUT: &str = "LAYOUT";
 /// An offset the running kernel does not have. A field at it reads as absent.
 pub const ABSENT: u32 = u32::MAX;
 
-/// Beside the reason in [`Owner::why`]: the grace period is over.
-pub const GRACE_EXPIRED: u32 = 1 << 8;
+/// Where the reason for SIGKILL stands in [`Owner::why`].
+pub const KILL_SHIFT: u32 = 8;
 
 /// `/proc/PID/stat` counts in units of 1/100 s whatever the kernel's own tick is (`USER_HZ`).
 pub const TICK_NS: u64 = 10_000_000;
@@ -64,7 +64,7 @@ pub const TICK_NS: u64 = 10_000_000;
 pub struct Owner {
     /// The main process. 0: not started yet; whatever exits is the runtime's.
     pub main_tgid: u32,
-    /// Why the agent is ending the container, with [`GRACE_EXPIRED`] once it uses SIGKILL. 0: it is not.
+    /// Why the agent is ending the container. 0: it is not. From bit [`KILL_SHIFT`] on: why it used SIGKILL, once it has.
     pub why: u32,
     /// Start of the main process in `TICK_NS` since boot, as `/proc/PID/stat` says it. With the tgid it names
     /// one process for as long as the box is up.

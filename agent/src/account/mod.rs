@@ -18,7 +18,7 @@ mod words;
 use std::collections::BTreeMap;
 
 use carob_ebpf::{
-    Death, GRACE_EXPIRED, Oom, Signal, comm,
+    Death, KILL_SHIFT, Oom, Signal, comm,
     rules::{self, OomKnown, Origin},
 };
 pub(crate) use words::{cause, message, reason};
@@ -297,11 +297,11 @@ fn sending_process(evidence: &Evidence<'_>, death: &Death) -> Sender {
     }
 }
 
-/// Why the agent has sent what killed it. SIGKILL comes when the time is over that it had for another reason.
+/// Why the agent has sent what killed it. SIGKILL has a reason of its own beside that of the first signal.
 fn intent(death: &Death) -> Option<Why> {
     let killed = rules::status_signal(death.status) == rules::SIGKILL;
-    let expired = killed && death.why & GRACE_EXPIRED != 0;
-    if expired { Some(Why::GraceExpired) } else { Why::of(death.why) }
+    let kill = killed.then(|| Why::of(death.why >> KILL_SHIFT)).flatten();
+    kill.or_else(|| Why::of(death.why))
 }
 
 /// Whether the sender was an agent before this one. Its pid is forgotten, but it left word of its intent, and

@@ -187,10 +187,13 @@ fn the_agents_own_signals_carry_their_reason() {
     row(asked(Why::Delete, agent(15)), 15, "SIGTERM from carob: pod deleted");
     row(asked(Why::GraceExpired, agent(9)), 9, "SIGKILL from carob: grace period expired");
     // It did not heed the first signal: both reasons are kept.
-    let killed = Death { why: Why::Liveness as u32 | GRACE_EXPIRED, ..agent(9) };
+    let both = |first: Why, kill: Why| first as u32 | (kill as u32) << KILL_SHIFT;
+    let killed = Death { why: both(Why::Liveness, Why::GraceExpired), ..agent(9) };
     assert_eq!(Case::recorded(killed).judged().asked, Some(Why::Liveness));
     row(killed, 9, "SIGKILL from carob: grace period expired");
-    let heeded = Death { why: Why::Liveness as u32 | GRACE_EXPIRED, ..agent(15) };
+    let deaf = Death { why: both(Why::Delete, Why::IgnoresTerm), ..agent(9) };
+    row(deaf, 9, "SIGKILL from carob: it ignores SIGTERM");
+    let heeded = Death { why: both(Why::Liveness, Why::GraceExpired), ..agent(15) };
     row(heeded, 15, "SIGTERM from carob: liveness probe failed");
     row(agent(9), 9, "SIGKILL from carob: the agent ended before it was recorded");
     // An agent that is gone: another pid, but its word is there.

@@ -163,6 +163,7 @@ fn why_words(why: Why) -> &'static str {
         Why::PostStart => "postStart hook failed",
         Why::Unrecorded => "the agent ended before it was recorded",
         Why::PodOver => "the main containers have ended",
+        Why::IgnoresTerm => "it ignores SIGTERM",
         Why::Changed => "container definition changed, will be restarted",
     }
 }

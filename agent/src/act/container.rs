@@ -21,8 +21,8 @@ use tokio::{
 };
 
 use super::{
-    Tools, chain, children::Awaited, env_file, etc, image, image_volume, input, last_words, lock, log,
-    mounts, oci, pause, rootfs, security, stage, terminal, volume,
+    Tools, children::Awaited, env_file, etc, image, image_volume, input, last_words, lock, log, mounts, oci,
+    pause, rootfs, security, stage, terminal, volume,
 };
 use crate::{
     cgroup::{self, Limits},
@@ -31,10 +31,7 @@ use crate::{
         probes::ProbeError,
     },
     pod::{
-        AttemptId, CgroupId, Container, MemoryQos, Pid, Spec, Stamp, Stdin, Streams,
-        given::Given,
-        qos, signal, surroundings,
-        verdict::{Sent, Why},
+        AttemptId, CgroupId, Container, MemoryQos, Pid, Spec, Stdin, Streams, given::Given, qos, surroundings,
     },
     runtime::Word,
 };
@@ -364,35 +361,6 @@ pub(super) async fn reap((mut child, awaited): (Child, Awaited)) {
         tracing::warn!(error = %e, "the runtime's child cannot be waited for");
     }
     drop(awaited);
-}
-
-/// The container's stop signal for the main process, after leaving word of why.
-pub(crate) fn terminate(tools: &Tools, id: &AttemptId, cgroup: CgroupId, stop: Sent, kill_at: Stamp) {
-    let Sent { signal, why, .. } = stop;
-    tools.intend(cgroup, why, kill_at);
-    let Some(pidfd) = tools.held(id) else { return };
-    tools.note_signal(id, signal, why);
-    if let Err(e) = pidfd.signal(signal) {
-        tracing::warn!(error = %chain(&e), attempt = %id, "the stop signal is not sent");
-    }
-}
-
-/// The signal that asks a container to end: the manifest's word, then the image's, then SIGTERM.
-pub(crate) fn stop_signal(tools: &Tools, id: &AttemptId, wanted: Option<&Container>) -> i32 {
-    let of_image = || {
-        let config = fs::read(tools.places.attempt(id).join("config.json")).ok()?;
-        let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
-        signal::of_image(config["annotations"][oci::STOP_SIGNAL].as_str()?)
-    };
-    let own = wanted.and_then(|wanted| wanted.lifecycle.stop_signal);
-    own.or_else(of_image).unwrap_or(libc::SIGTERM)
-}
-
-/// SIGKILL for everything in the container: the time is over that it had.
-pub(crate) fn kill(tools: &Tools, id: &AttemptId, cgroup: CgroupId, at: Stamp) -> Result<(), cgroup::Error> {
-    tools.leave_word(|probes| probes.expire(cgroup, at));
-    tools.note_signal(id, libc::SIGKILL, Why::GraceExpired);
-    tools.places.attempt_cgroup(id).kill()
 }
 
 /// Takes away everything an attempt left but its log. Idempotent; kills what is still in it.

@@ -24,6 +24,7 @@ mod rootfs;
 pub(crate) mod sandbox;
 mod security;
 mod stage;
+pub(crate) mod stop;
 mod terminal;
 pub(crate) mod usage;
 pub(crate) mod volume;
@@ -47,12 +48,7 @@ use crate::{
         probes::{ProbeError, Probes},
     },
     plan::Step,
-    pod::{
-        AttemptId, CgroupId, Pid, PodName, Stamp,
-        given::Given,
-        probe::HookKind,
-        verdict::{Sent, Why},
-    },
+    pod::{AttemptId, CgroupId, Pid, PodName, Stamp, given::Given, probe::HookKind, verdict::Sent},
     ready,
 };
 use binary::Binary;
@@ -197,13 +193,12 @@ where
         }
         Step::Terminate { container, why, kill_at } => {
             if let Some((id, cgroup)) = live {
-                let signal = container::stop_signal(&tools, &id, spec.containers.get(container));
-                container::terminate(&tools, &id, cgroup, Sent { signal, why, first: None }, kill_at);
+                stop::terminate(&tools, &id, cgroup, spec.containers.get(container), why, kill_at);
             }
             Outcome::Terminated
         }
-        Step::Kill { container } => {
-            let killed = live.map(|(id, cgroup)| container::kill(&tools, &id, cgroup, now));
+        Step::Kill { container, why } => {
+            let killed = live.map(|(id, cgroup)| stop::kill(&tools, &id, cgroup, why, now));
             Outcome::Killed { container, result: killed.unwrap_or(Ok(())) }
         }
         Step::Clear { container, attempt } => {
@@ -360,17 +355,6 @@ impl Tools {
         lock(&self.inputs).remove(id);
     }
 
-    /// The last signal that was sent to an attempt.
-    pub(crate) fn sent(&self, id: &AttemptId) -> Option<Sent> {
-        lock(&self.sent).get(id).copied()
-    }
-
-    fn note_signal(&self, id: &AttemptId, signal: i32, why: Why) {
-        let mut sent = lock(&self.sent);
-        let first = sent.get(id).map(|before| before.first.unwrap_or(before.why));
-        sent.insert(id.clone(), Sent { signal, why, first });
-    }
-
     /// Moves the last output of an attempt whose processes are gone to its log.
     pub(crate) async fn finish_output(&self, id: &AttemptId) {
         let terminal = lock(&self.terminals).remove(id);
@@ -402,18 +386,6 @@ impl Tools {
 
     fn set_main(&self, cgroup: CgroupId, pid: Pid, start_ticks: u64) -> Result<(), ProbeError> {
         self.probes.as_ref().map_or(Ok(()), |probes| probes.set_main(cgroup, pid, start_ticks))
-    }
-
-    /// Leaves word of why an attempt is to end, and when it will have to.
-    fn intend(&self, cgroup: CgroupId, why: Why, deadline: Stamp) {
-        self.leave_word(|probes| probes.intend(cgroup, why, deadline));
-    }
-
-    fn leave_word(&self, word: impl FnOnce(&Probes) -> Result<(), ProbeError>) {
-        let told = self.probes.as_ref().map_or(Ok(()), |probes| word(probes));
-        if let Err(e) = told {
-            tracing::warn!(error = %chain(&e), "the intent is not recorded");
-        }
     }
 
     fn disown(&self, cgroup: CgroupId) {

@@ -20,6 +20,7 @@ use crate::{
         Stamp,
         event::{About, Event, Told},
         status::BootId,
+        workload::WorkloadKind,
     },
 };
 
@@ -106,11 +107,8 @@ fn event(told: &Told, picture: &Picture) -> Value {
 }
 
 fn involved(about: &About) -> Value {
-    let version = match about.kind.as_str() {
-        "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet" => "apps/v1",
-        "Job" => "batch/v1",
-        _ => "v1",
-    };
+    let workload = WorkloadKind::ALL.into_iter().find(|kind| kind.name() == about.kind);
+    let version = workload.map_or("v1", WorkloadKind::api_version);
     let mut object = json!({"apiVersion": version, "kind": about.kind, "name": about.name, "uid": about.uid});
     for (field, text) in [("namespace", &about.namespace), ("fieldPath", &about.field)] {
         if !text.is_empty() {

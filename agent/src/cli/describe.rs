@@ -148,15 +148,13 @@ fn head(pod: &Value, now: Timestamp, page: &mut Page) {
     }
 }
 
-/// What of the manifest has no effect here. What the agent has filled in was nobody's wish.
+/// What of the manifest has no effect here. The node's name has the agent filled in.
 fn ignored(pod: &Value) -> Vec<String> {
     let mut pod = pod.clone();
-    for (part, field) in [("spec", "nodeName"), ("metadata", "ownerReferences")] {
-        if let Some(part) = pod[part].as_object_mut() {
-            part.remove(field);
-        }
+    if let Some(spec) = pod["spec"].as_object_mut() {
+        spec.remove("nodeName");
     }
-    manifest::pod(&pod).map(|checked| checked.notes).unwrap_or_default()
+    manifest::without_effect(&pod)
 }
 
 /// `box/192.0.2.1`, as kubectl has it.

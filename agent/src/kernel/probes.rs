@@ -11,7 +11,7 @@ use std::{
 };
 
 use aya::maps::{HashMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues, RingBuf};
-use carob_ebpf::{Counters, Death, Event, GRACE_EXPIRED, Owner, map};
+use carob_ebpf::{Counters, Death, Event, KILL_SHIFT, Owner, map};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
@@ -122,11 +122,12 @@ impl Probes {
         self.change(cgroup, |owner| Owner { why: why as u32, deadline_ns: deadline.0, ..owner })
     }
 
-    /// Leaves word that the time is over that was left for it. Why it was to end at first stays.
-    pub(crate) fn expire(&self, cgroup: CgroupId, at: Stamp) -> Result<(), ProbeError> {
+    /// Leaves word of why the agent is about to use SIGKILL. Why it was to end at first stays.
+    pub(crate) fn condemn(&self, cgroup: CgroupId, why: Why, at: Stamp) -> Result<(), ProbeError> {
+        let why = why as u32;
         self.change(cgroup, |owner| {
-            let why = if owner.why == 0 { Why::GraceExpired as u32 } else { owner.why };
-            Owner { why: why | GRACE_EXPIRED, deadline_ns: at.0, ..owner }
+            let first = if owner.why == 0 { why } else { owner.why };
+            Owner { why: first | why << KILL_SHIFT, deadline_ns: at.0, ..owner }
         })
     }
 

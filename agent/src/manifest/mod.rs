@@ -127,6 +127,18 @@ pub(crate) fn pod(value: &Value) -> Result<Checked, Faults> {
     checked(&pod, notes)
 }
 
+/// What of a stored pod has no effect here, each with the reason. That it has an owner was not its author's word if carob
+/// made it.
+pub(crate) fn without_effect(pod: &Value) -> Vec<String> {
+    let mut pod = pod.clone();
+    if made::owner(&pod).is_some()
+        && let Some(metadata) = pod["metadata"].as_object_mut()
+    {
+        metadata.remove("ownerReferences");
+    }
+    self::pod(&pod).map(|checked| checked.notes).unwrap_or_default()
+}
+
 /// Checks one PersistentVolumeClaim and fills in the defaults.
 pub(crate) fn claim(value: &Value) -> Result<Checked, Faults> {
     let (mut claim, notes) = examine(value, &fields::CLAIM, check::claim::check)?;

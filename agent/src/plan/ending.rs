@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use super::{Early, Observed, Plan, Sandbox, Seen, State, Step, hook::Stop, remove_sandbox, tend};
-use crate::pod::{Role, Spec, Stamp, status::Early as Reason, verdict::Why};
+use crate::pod::{Role, Spec, Stamp, status::EarlyReason, verdict::Why};
 
 /// The kubelet's `immediateEvictionGracePeriodSeconds`.
 const EVICTION_GRACE: Duration = Duration::from_secs(1);
@@ -40,8 +40,8 @@ pub(super) fn of(spec: &Spec, seen: &Observed, now: Stamp) -> Option<Ending> {
     if let Some(early) = overdue(spec, seen, now).as_ref().or(seen.early.as_ref()) {
         let (since, object) = (early.since, Object::Stays);
         let (grace, why) = match early.reason {
-            Reason::Evicted => (EVICTION_GRACE, Why::Eviction),
-            Reason::DeadlineExceeded => (spec.grace, Why::Deadline),
+            EarlyReason::Evicted => (EVICTION_GRACE, Why::Eviction),
+            EarlyReason::DeadlineExceeded => (spec.grace, Why::Deadline),
         };
         return Some(Ending { since, grace, why, object });
     }
@@ -61,7 +61,7 @@ pub(crate) fn overdue(spec: &Spec, seen: &Observed, now: Stamp) -> Option<Early>
     }
     let since = deadline(spec, seen).filter(|at| *at <= now)?;
     let message = "Pod was active on the node longer than the specified deadline".to_owned();
-    Some(Early { since, reason: Reason::DeadlineExceeded, message })
+    Some(Early { since, reason: EarlyReason::DeadlineExceeded, message })
 }
 
 /// When the last of the containers that decide ended: the sidecars' time runs from there.
@@ -77,7 +77,7 @@ impl Ending {
         for (container, each) in seen.containers.iter().enumerate() {
             match &each.state {
                 State::Running(_) => self.stop(spec, seen, container, now, plan),
-                _ => tend(container, each, now, plan),
+                _ => tend(spec, container, each, now, plan),
             }
         }
         if !seen.is_quiet() || !seen.containers.iter().all(Seen::is_clear) {

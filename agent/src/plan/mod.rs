@@ -26,9 +26,9 @@ pub(crate) mod workload;
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::pod::{
-    Container, Role, Spec, Stamp,
+    Container, Deaf, Role, Spec, Stamp,
     probe::HookKind,
-    status::{BootId, Early as Reason, Ended, Live},
+    status::{BootId, EarlyReason, Ended, Live},
     verdict::Why,
 };
 
@@ -75,7 +75,7 @@ pub(crate) struct Deletion {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Early {
     pub(crate) since: Stamp,
-    pub(crate) reason: Reason,
+    pub(crate) reason: EarlyReason,
     /// In the kubelet's words.
     pub(crate) message: String,
 }
@@ -123,6 +123,8 @@ pub(crate) struct Seen {
     pub(crate) counts_from: u32,
     /// The attempt that is ended only to run another image, however it takes that.
     pub(crate) replaced: Option<u32>,
+    /// The attempt whose main process ignores the SIGTERM that it was sent: the kernel says so.
+    pub(crate) ignores_term: Option<u32>,
     pub(crate) busy: Option<ContainerActivity>,
     pub(crate) hooks: Hooks,
     /// Of the attempt that runs.
@@ -181,6 +183,7 @@ pub(crate) enum Step {
     /// SIGKILL to all of the container.
     Kill {
         container: usize,
+        why: Why,
     },
     /// Takes away what an attempt left: cgroup, mounts, files, map entries.
     Clear {
@@ -215,6 +218,7 @@ impl Observed {
             image_id: None,
             counts_from: 0,
             replaced: None,
+            ignores_term: None,
             busy: None,
             hooks: Hooks::default(),
             health: Health::new(&container.probes),
@@ -327,7 +331,7 @@ fn keep_going(spec: &Spec, seen: &Observed, now: Stamp, plan: &mut Plan) {
                 Some(unhealthy) => replace(spec, container, each, unhealthy, now, plan),
                 None => hook::attend(spec, each, container, now, plan),
             },
-            _ => tend(container, each, now, plan),
+            _ => tend(spec, container, each, now, plan),
         }
     }
     if let Some(deadline) = ending::deadline(spec, seen) {
@@ -366,9 +370,17 @@ fn start_if_due(spec: &Spec, pod: &Observed, container: usize, now: Stamp, plan:
 }
 
 /// What is due whether or not the pod is wanted: a kill, or clearing up.
-fn tend(container: usize, seen: &Seen, now: Stamp, plan: &mut Plan) {
+fn tend(spec: &Spec, container: usize, seen: &Seen, now: Stamp, plan: &mut Plan) {
     match (&seen.state, seen.busy) {
-        (State::Stopping { kill_at, .. }, _) if *kill_at <= now => plan.steps.push(Step::Kill { container }),
+        (State::Stopping { kill_at, .. }, _) if *kill_at <= now => {
+            plan.steps.push(Step::Kill { container, why: Why::GraceExpired });
+        }
+        (State::Stopping { live, .. }, _)
+            if seen.ignores_term == Some(live.id.attempt)
+                && spec.containers[container].deaf == Deaf::IsKilled =>
+        {
+            plan.steps.push(Step::Kill { container, why: Why::IgnoresTerm });
+        }
         (State::Stopping { kill_at, .. }, _) => plan.wake(*kill_at),
         (State::Dead { attempt, clear_at }, None) if *clear_at <= now => {
             plan.steps.push(Step::Clear { container, attempt: *attempt });

@@ -50,7 +50,6 @@ pub(crate) struct Event {
     pub(crate) message: String,
     pub(crate) boot: BootId,
     pub(crate) at: Stamp,
-    pub(crate) again: Again,
 }
 
 /// An event as it is kept: how often it was told, and since when.

@@ -27,14 +27,14 @@ impl Phase {
 
 /// Why a pod ends before its time and for good: `status.reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Early {
+pub(crate) enum EarlyReason {
     /// It has taken more of the box than it may.
     Evicted,
     /// `activeDeadlineSeconds` is over.
     DeadlineExceeded,
 }
 
-impl Early {
+impl EarlyReason {
     /// As the API spells it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl Early {
 
     /// The other way round.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        [Self::Evicted, Self::DeadlineExceeded].into_iter().find(|early| early.name() == name)
+        [Self::Evicted, Self::DeadlineExceeded].into_iter().find(|reason| reason.name() == name)
     }
 }
 

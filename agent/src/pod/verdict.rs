@@ -135,10 +135,12 @@ pub(crate) enum Why {
     PodOver = 10,
     /// Its image was changed: it is to run again with the new one.
     Changed = 11,
+    /// It ignores SIGTERM, and is not to be waited for.
+    IgnoresTerm = 12,
 }
 
 impl Why {
-    /// Reads the wire, where flags may stand above the reason. `None`: not asked, or asked by another build for a reason
+    /// Reads the lowest byte of the wire. `None`: not asked, or asked by another build for a reason
     /// this one does not know.
     pub(crate) fn of(number: u32) -> Option<Self> {
         let number = number & 0xff;
@@ -154,6 +156,7 @@ impl Why {
             Self::Unrecorded,
             Self::PodOver,
             Self::Changed,
+            Self::IgnoresTerm,
         ]
         .into_iter()
         .find(|why| *why as u32 == number)

@@ -9,17 +9,15 @@ use tokio::sync::mpsc;
 use super::{Desk, adopt, clock, start, systemd::Notifier};
 use crate::{
     act::{
-        Tools, chain, container,
+        Tools, chain,
         log::{Keeper, Surroundings},
+        stop,
     },
     config::Config,
     kernel::pidfd::PidFd,
     manifest,
     plan::MIN_GRACE,
-    pod::{
-        AttemptId, PodUid, Spec, Stamp,
-        verdict::{Sent, Why},
-    },
+    pod::{PodUid, Spec, Stamp, verdict::Why},
     ready,
     store::{Attempt, Kind, Process, Store},
 };
@@ -64,11 +62,6 @@ async fn specs(store: &Store) -> BTreeMap<PodUid, Spec> {
     pods.iter().filter_map(spec).collect()
 }
 
-fn stop_signal(tools: &Tools, spec: Option<&Spec>, id: &AttemptId) -> i32 {
-    let wanted = spec.and_then(|spec| spec.containers.iter().find(|wanted| wanted.name == id.container));
-    container::stop_signal(tools, id, wanted)
-}
-
 /// By pod, the pod that was started last first.
 fn newest_first(attempts: impl Iterator<Item = Attempt>) -> Vec<(PodUid, Vec<(Attempt, Process)>)> {
     let mut pods: BTreeMap<PodUid, Vec<(Attempt, Process)>> = BTreeMap::new();
@@ -93,16 +86,16 @@ async fn stop_pod(desk: &Desk, attempts: &[(Attempt, Process)], spec: Option<&Sp
         }
         if let Some(pidfd) = pidfd {
             desk.tools.hold(&attempt.id, pidfd.clone());
-            let signal = stop_signal(&desk.tools, spec, &attempt.id);
-            let stop = Sent { signal, why: Why::Shutdown, first: None };
-            container::terminate(&desk.tools, &attempt.id, process.cgroup, stop, kill_at);
+            let mut containers = spec.into_iter().flat_map(|spec| &spec.containers);
+            let wanted = containers.find(|wanted| wanted.name == attempt.id.container);
+            stop::terminate(&desk.tools, &attempt.id, process.cgroup, wanted, Why::Shutdown, kill_at);
         }
     }
     for ((attempt, process), pidfd) in attempts.iter().zip(held) {
         if let Some(pidfd) = pidfd
             && !exits_before(&pidfd, kill_at).await
         {
-            let _ = container::kill(&desk.tools, &attempt.id, process.cgroup, kill_at);
+            let _ = stop::kill(&desk.tools, &attempt.id, process.cgroup, Why::GraceExpired, kill_at);
             exits_before(&pidfd, Stamp(u64::MAX)).await;
         }
         desk.tools.finish_output(&attempt.id).await;

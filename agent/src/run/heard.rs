@@ -9,7 +9,7 @@ use super::{Agent, Note};
 use crate::{
     kernel::probes::Probes,
     plan::State,
-    pod::{CgroupId, PodUid, Stamp, event::Weight},
+    pod::{CgroupId, PodUid, event::Weight},
     ready,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn listen(probes: &Arc<Probes>, notes: mpsc::Sender<Note>) -> std::io
 
 impl Agent {
     /// Empties the ring.
-    pub(super) fn hear(&mut self, now: Stamp) {
+    pub(super) fn hear(&mut self) {
         let Some(probes) = self.tools.probes.clone() else { return };
         probes.drain(|event| {
             let Some((uid, container)) = self.container_of(CgroupId(event.cgroup)) else { return };
@@ -42,10 +42,13 @@ impl Agent {
                     kept.tell(Some(container), Weight::Warning, "ChildOOMKilled", message);
                 }
                 Some(EventKind::TermIgnored) => {
-                    tracing::warn!(%pod, container = name, tgid, "process 1 ignores SIGTERM: only SIGKILL will end it");
-                    let message = format!("Container {name}: process 1 ignores SIGTERM, only SIGKILL will end it");
+                    tracing::warn!(%pod, container = name, tgid, "the main process ignores SIGTERM: only SIGKILL will end it");
+                    let message = format!("Container {name}: its main process ignores SIGTERM, only SIGKILL will end it");
                     kept.tell(Some(container), Weight::Warning, "SigtermIgnored", message);
-                    kept.ignores_term(container, now);
+                    let seen = &mut kept.seen.containers[container];
+                    if let State::Stopping { live, .. } = &seen.state {
+                        seen.ignores_term = Some(live.id.attempt);
+                    }
                 }
                 Some(EventKind::MainDied) | None => (),
             }

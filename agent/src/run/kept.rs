@@ -11,7 +11,7 @@ use crate::{
         Seen, State, Step, probe::Health,
     },
     pod::{
-        AttemptId, CgroupId, Deaf, Spec, Stamp,
+        AttemptId, CgroupId, Spec, Stamp,
         event::Weight,
         probe::HookKind,
         status::{BootId, Ended, Live},
@@ -76,22 +76,12 @@ impl Kept {
         }
     }
 
-    /// Its main process does not heed SIGTERM. Whether it is waited for all the same is the manifest's word.
-    pub(super) fn ignores_term(&mut self, container: usize, now: Stamp) {
-        let killed = self.spec.containers[container].deaf == Deaf::IsKilled;
-        if let State::Stopping { kill_at, .. } = &mut self.at(container).state
-            && killed
-        {
-            *kill_at = now;
-        }
-    }
-
     /// The attempt that runs in the container a step is about.
     pub(super) fn live(&self, step: &Step) -> Option<(AttemptId, CgroupId)> {
         let container = match step {
-            Step::Terminate { container, .. } | Step::Kill { container } | Step::Hook { container, .. } => {
-                *container
-            }
+            Step::Terminate { container, .. }
+            | Step::Kill { container, .. }
+            | Step::Hook { container, .. } => *container,
             _ => return None,
         };
         match &self.seen.containers.get(container)?.state {
@@ -117,7 +107,7 @@ impl Kept {
                 }
             }
             Step::Hook { container, hook, .. } => *self.at(container).hooks.at(hook) = Progress::Running,
-            Step::Kill { container } => {
+            Step::Kill { container, .. } => {
                 let seen = self.at(container);
                 if let State::Stopping { live, .. } = &seen.state {
                     seen.state = State::Killed(live.clone());
@@ -295,6 +285,7 @@ impl Kept {
         let seen = self.at(container);
         if let State::Killed(live) = &seen.state {
             seen.state = State::Stopping { live: live.clone(), kill_at: now.after(KILL_AGAIN) };
+            seen.ignores_term = None;
         }
     }
 

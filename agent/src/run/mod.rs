@@ -44,7 +44,7 @@ use crate::{
     plan::{self, Step, probe::Answer},
     pod::{
         AttemptId, PodUid, Stamp,
-        event::Event,
+        event::{Again, Event},
         probe::ProbeKind,
         status::{BootId, Ended},
     },
@@ -97,7 +97,7 @@ struct Agent {
     workloads: Vec<workloads::Maker>,
     node: given::Node,
     /// Events of what is no pod, until the end of the turn.
-    news: Vec<Event>,
+    news: Vec<(Event, Again)>,
 }
 
 /// What wakes the loop beside its own tasks.
@@ -232,7 +232,7 @@ impl Agent {
                 }
             }
             Note::Measured { uid, excess } => self.measured(uid, excess, now).await,
-            Note::Heard => self.hear(now),
+            Note::Heard => self.hear(),
             Note::Images => self.pods.values_mut().for_each(Kept::images_changed),
             Note::Manifests => {
                 self.read_manifests().await;

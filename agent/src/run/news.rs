@@ -5,7 +5,7 @@ use super::{Agent, clock, kept::Kept};
 use crate::{
     account,
     act::chain,
-    manifest::{self, made},
+    manifest,
     plan::{Step, restart},
     pod::{
         Role, Stamp,
@@ -49,7 +49,7 @@ impl Kept {
     /// The box has taken the pod: also what of its manifest has no effect here.
     pub(super) fn tell_admitted(&mut self, node: &str) {
         self.tell_once("Scheduled", format!("Successfully assigned {} to {node}", self.spec.name));
-        let ignored = ignored(&self.object);
+        let ignored = manifest::without_effect(&self.object);
         if !ignored.is_empty() {
             self.tell_once("FieldIgnored", ignored.join("; "));
         }
@@ -91,10 +91,13 @@ impl Kept {
                 };
                 self.tell(Some(container), Normal, "Killing", message);
             }
-            Step::Kill { container } => {
+            Step::Kill { container, why } => {
                 let name = &self.spec.containers[container].name;
-                let message = format!("Container {name} has not ended in its grace period: SIGKILL");
-                self.tell(Some(container), Warning, "GraceExpired", message);
+                let (reason, said) = match why {
+                    Why::IgnoresTerm => ("Killing", "ignores SIGTERM"),
+                    _ => ("GraceExpired", "has not ended in its grace period"),
+                };
+                self.tell(Some(container), Warning, reason, format!("Container {name} {said}: SIGKILL"));
             }
             _ => (),
         }
@@ -146,7 +149,7 @@ impl Kept {
         }
     }
 
-    fn event(&self, news: News, boot: &BootId, at: Stamp) -> Event {
+    fn event(&self, news: News, boot: &BootId, at: Stamp) -> (Event, Again) {
         let field = news.container.and_then(|container| self.spec.containers.get(container));
         let field = field.map(|container| match container.role {
             Role::Main => format!("spec.containers{{{}}}", container.name),
@@ -156,26 +159,15 @@ impl Kept {
         let uid = self.spec.uid.0.clone();
         let about = About { kind: "Pod".to_owned(), namespace, name, uid, field: field.unwrap_or_default() };
         let News { weight, reason, message, again, .. } = news;
-        Event { about, weight, reason: reason.to_owned(), message, boot: boot.clone(), at, again }
+        (Event { about, weight, reason: reason.to_owned(), message, boot: boot.clone(), at }, again)
     }
-}
-
-/// What of a manifest has no effect. That a pod has an owner was not its author's word if carob made it.
-fn ignored(object: &serde_json::Value) -> Vec<String> {
-    let mut object = object.clone();
-    if made::owner(&object).is_some()
-        && let Some(metadata) = object["metadata"].as_object_mut()
-    {
-        metadata.remove("ownerReferences");
-    }
-    manifest::pod(&object).map(|checked| checked.notes).unwrap_or_default()
 }
 
 impl Agent {
     /// Something of the box itself, or of an object that is no pod.
     pub(super) fn announce(&mut self, about: About, weight: Weight, reason: &str, message: String) {
         let (reason, boot, at) = (reason.to_owned(), self.boot.clone(), clock::now());
-        self.news.push(Event { about, weight, reason, message, boot, at, again: Again::Counts });
+        self.news.push((Event { about, weight, reason, message, boot, at }, Again::Counts));
     }
 
     /// The box itself, as an event's object.

@@ -7,7 +7,7 @@ use super::{Agent, Note, clock, kept::Kept};
 use crate::{
     act::{chain, usage},
     plan::{self, Early, Sandbox, State},
-    pod::{AttemptId, PodUid, Stamp, event::Weight, status::Early as Reason},
+    pod::{AttemptId, PodUid, Stamp, event::Weight, status::EarlyReason},
 };
 
 /// As often as the kubelet looks (`housekeeping` of its eviction manager).
@@ -77,7 +77,7 @@ impl Agent {
         let Some(message) = excess.filter(|_| kept.is_measured()) else { return };
         tracing::warn!(pod = %kept.spec.name, message, "evicted");
         // What is not on disk is not done: the next look tries again.
-        self.end_early(&uid, Early { since: now, reason: Reason::Evicted, message }).await;
+        self.end_early(&uid, Early { since: now, reason: EarlyReason::Evicted, message }).await;
     }
 
     /// Pods whose deadline is over.

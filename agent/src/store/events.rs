@@ -14,20 +14,23 @@ use crate::pod::{
     status::BootId,
 };
 
-/// Rows that stay.
+/// Rows that stay: those told last.
 const KEPT: u32 = 1000;
 
 impl Journal {
     /// Writes events down, each in the row of its like if there is one.
-    pub(crate) async fn tell(&self, events: Vec<Event>) -> Result<(), Error> {
+    pub(crate) async fn tell(&self, events: Vec<(Event, Again)>) -> Result<(), Error> {
         let attempted = format!("record {} events", events.len());
         self.writer
             .write(attempted, Durability::Process, move |db| {
-                for event in &events {
-                    tell(db, event)?;
+                for (event, again) in &events {
+                    tell(db, event, *again)?;
                 }
-                db.prepare_cached("DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?1")?
-                    .execute([KEPT])?;
+                db.prepare_cached(
+                    "DELETE FROM event WHERE seq IN
+                     (SELECT seq FROM event ORDER BY revision DESC LIMIT -1 OFFSET ?1)",
+                )?
+                .execute([KEPT])?;
                 Ok(())
             })
             .await
@@ -45,7 +48,7 @@ impl Journal {
     }
 }
 
-fn tell(db: &Connection, event: &Event) -> Result<(), Fault> {
+fn tell(db: &Connection, event: &Event, again: Again) -> Result<(), Fault> {
     let About { kind, namespace, name, uid, field } = &event.about;
     let known: Option<i64> = db
         .prepare_cached(
@@ -54,7 +57,7 @@ fn tell(db: &Connection, event: &Event) -> Result<(), Fault> {
         .query_row(params![uid, field, event.reason, event.message, event.weight.name()], |row| row.get(0))
         .optional()?;
     let at = event.at.0.cast_signed();
-    match (known, event.again) {
+    match (known, again) {
         (Some(_), Again::IsKnown) => (),
         (Some(seq), Again::Counts) => {
             let revision = objects::advance(db)?.cast_signed();
@@ -114,7 +117,6 @@ fn told(row: &Row<'_>) -> rusqlite::Result<Told> {
             message: row.get("message")?,
             boot: BootId(row.get("boot")?),
             at: Stamp(unsigned(row, "at")?),
-            again: Again::Counts,
         },
     })
 }
@@ -124,12 +126,12 @@ mod tests {
     use super::*;
     use crate::store::{Store, scratch::Scratch};
 
-    fn event(uid: &str, message: &str, at: u64, again: Again) -> Event {
+    fn event(uid: &str, message: &str, at: u64, again: Again) -> (Event, Again) {
         let about =
             About { kind: "Pod".to_owned(), name: "p".to_owned(), uid: uid.to_owned(), ..About::default() };
         let (reason, boot) = ("BackOff".to_owned(), BootId("b".to_owned()));
         let message = message.to_owned();
-        Event { about, weight: Weight::Warning, reason, message, boot, at: Stamp(at), again }
+        (Event { about, weight: Weight::Warning, reason, message, boot, at: Stamp(at) }, again)
     }
 
     #[tokio::test]
@@ -161,9 +163,14 @@ mod tests {
     async fn the_oldest_give_way() {
         let scratch = Scratch::new();
         let journal = Store::open(&scratch.database()).unwrap().journal();
-        let events = (0..1005).map(|n| event("a", &n.to_string(), n, Again::Counts)).collect();
-        journal.tell(events).await.unwrap();
+        let events =
+            |from: u64, to: u64| (from..to).map(|n| event("a", &n.to_string(), n, Again::Counts)).collect();
+        journal.tell(events(0, 1000)).await.unwrap();
+        // What is told again is not old.
+        journal.tell(events(0, 1)).await.unwrap();
+        journal.tell(events(1000, 1005)).await.unwrap();
         let told = journal.events().await.unwrap();
-        assert_eq!((told.len(), told[0].event.message.as_str(), told[999].seq), (1000, "5", 1005));
+        let text = |place: usize| told[place].event.message.as_str();
+        assert_eq!((told.len(), text(0), text(994), told[999].seq), (1000, "6", "0", 1005));
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::pod::{
     AttemptId, CgroupId, Pid, PodName, PodUid, Stamp,
-    status::{BootId, Early, Ended},
+    status::{BootId, EarlyReason, Ended},
 };
 
 /// A boot's offset is written again once it has moved further: a clock that NTP only trims costs no writes.
@@ -126,7 +126,12 @@ impl Journal {
     }
 
     /// Records that a pod ends early, and why. The first word stands.
-    pub(crate) async fn end_early(&self, uid: &PodUid, reason: Early, message: &str) -> Result<(), Error> {
+    pub(crate) async fn end_early(
+        &self,
+        uid: &PodUid,
+        reason: EarlyReason,
+        message: &str,
+    ) -> Result<(), Error> {
         let (uid, message) = (uid.clone(), message.to_owned());
         self.writer
             .write(format!("record the early end of the pod {uid}"), Durability::Power, move |db| {
@@ -140,13 +145,13 @@ impl Journal {
     }
 
     /// Why a pod was to end early, if it was, and in which words.
-    pub(crate) async fn early_end(&self, uid: &PodUid) -> Result<Option<(Early, String)>, Error> {
+    pub(crate) async fn early_end(&self, uid: &PodUid) -> Result<Option<(EarlyReason, String)>, Error> {
         let uid = uid.clone();
         self.writer
             .read(format!("read whether the pod {uid} was to end early"), move |db| {
                 let mut query = db.prepare_cached("SELECT reason, message FROM eviction WHERE uid = ?1")?;
                 let row = |row: &rusqlite::Row<'_>| {
-                    let reason = Early::of(row.get_ref(0)?.as_str()?).unwrap_or(Early::Evicted);
+                    let reason = EarlyReason::of(row.get_ref(0)?.as_str()?).unwrap_or(EarlyReason::Evicted);
                     Ok((reason, row.get(1)?))
                 };
                 Ok(query.query_row([&uid.0], row).optional()?)

@@ -91,6 +91,9 @@ fn manifest_of(name: &str, words: &str, runs: &str) -> String {
             ("group", flag) => {
                 annotations = format!("  annotations: {{ carob.dev/oom-group: \"{flag}\" }}\n");
             }
+            ("deaf", _) => {
+                annotations = "  annotations: { carob.dev/kill-if-sigterm-ignored: \"true\" }\n".to_owned();
+            }
             ("user", id) => container += &format!("      securityContext: {{ runAsUser: {id} }}\n"),
             ("privileged", _) => container += "      securityContext: { privileged: true }\n",
             ("poststart", _) => container += &format!("      lifecycle: {{ postStart: {{ {fails} }} }}\n"),

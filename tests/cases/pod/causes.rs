@@ -58,10 +58,13 @@ pub(super) fn deaf(world: &World) -> Result<()> {
     pod.await_log("main", "ignoring")?;
     world.carob_ok(&["delete", "pod", "deaf", "--wait=false"])?;
     let end = pod.end("main", 0)?;
-    ensure!(end["message"] == "SIGKILL from carob: grace period expired", "it ended with {end}");
+    ensure!(end["message"] == "SIGKILL from carob: it ignores SIGTERM", "it ended with {end}");
     let told = told(world, &pod)?;
-    let when = |reason: &str| told.iter().position(|(one, _)| one == reason);
-    let (asked, ignored, killed) = (when("Killing"), when("SigtermIgnored"), when("GraceExpired"));
+    let when = |reason: &str, part: &str| {
+        told.iter().position(|(one, message)| one == reason && message.contains(part))
+    };
+    let (asked, ignored) = (when("Killing", "Stopping"), when("SigtermIgnored", "main process"));
+    let killed = when("Killing", "SIGKILL");
     ensure!(asked.is_some() && asked < ignored && ignored < killed, "told: {told:?}");
     let gone = world.carob_ok(&["events", "--for", "pod/deaf"])?;
     ensure!(gone.contains("SigtermIgnored") && gone.contains("Pod/deaf"), "{gone}");

@@ -1,6 +1,7 @@
 //! The API as a client meets it: over a unix socket, with a real store behind it.
 
 mod change;
+mod events;
 mod exec;
 pub(super) mod scene;
 mod shown;

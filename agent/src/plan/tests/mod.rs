@@ -95,6 +95,7 @@ fn one(state: State) -> Seen {
         image_id: None,
         counts_from: 0,
         replaced: None,
+        ignores_term: None,
         busy: None,
         hooks: Hooks::default(),
         health: Health::new(&Probes::default()),
@@ -134,7 +135,7 @@ fn check(policy: RestartPolicy, seen: &Observed, now: Stamp, steps: &[Step], wak
 
 const START: Step = Step::Start { container: 0, attempt: 0 };
 const AGAIN: Step = Step::Start { container: 0, attempt: 1 };
-const KILL: Step = Step::Kill { container: 0 };
+const KILL: Step = Step::Kill { container: 0, why: Why::GraceExpired };
 const CLEAR: Step = Step::Clear { container: 0, attempt: 0 };
 
 fn stopping() -> State {
@@ -218,6 +219,22 @@ fn a_container_that_a_probe_gives_up_is_asked_to_go() {
     }
 }
 
+#[test]
+fn who_ignores_sigterm_is_killed_at_once_if_that_is_asked() {
+    let mut wanted = spec(ALWAYS, 1);
+    let mut seen = deleted(pod(Sandbox::Ready, one(stopping())));
+    let steps = |wanted: &Spec, seen: &Observed| plan(wanted, seen, secs(1)).steps;
+    wanted.containers[0].deaf = Deaf::IsKilled;
+    assert_eq!(steps(&wanted, &seen), []);
+    // What an earlier attempt did says nothing of this one.
+    seen.containers[0].ignores_term = Some(7);
+    assert_eq!(steps(&wanted, &seen), []);
+    seen.containers[0].ignores_term = Some(0);
+    assert_eq!(steps(&wanted, &seen), [Step::Kill { container: 0, why: Why::IgnoresTerm }]);
+    wanted.containers[0].deaf = Deaf::HasTime;
+    assert_eq!(steps(&wanted, &seen), []);
+}
+
 /// Another image: whatever the policy says it runs again, at once, and what the old one did is forgotten.
 #[test]
 fn a_container_that_gets_another_image_starts_afresh() {
@@ -246,7 +263,7 @@ fn a_container_that_gets_another_image_starts_afresh() {
 #[test]
 fn an_evicted_pod_ends_for_good_and_stays_to_be_seen() {
     let evicted = |seen: Seen| Observed {
-        early: Some(Early { since: T, reason: Reason::Evicted, message: "too much".to_owned() }),
+        early: Some(Early { since: T, reason: EarlyReason::Evicted, message: "too much".to_owned() }),
         ..pod(Sandbox::Ready, seen)
     };
     let term = Step::Terminate { container: 0, why: Why::Eviction, kill_at: secs(2) };
@@ -485,7 +502,7 @@ impl World {
                     self.end(container, End::Signal(15));
                 }
             }
-            Step::Kill { container } => {
+            Step::Kill { container, .. } => {
                 let State::Stopping { live, .. } = self.seen.containers[container].state.clone() else {
                     panic!("not stopping")
                 };

@@ -1,0 +1,67 @@
+//! Events as the API shows them.
+
+use serde_json::json;
+
+use super::scene::{Scene, at, boot};
+use crate::pod::event::{About, Again, Event, Weight};
+
+fn event(kind: &str, name: &str, reason: &str) -> (Event, Again) {
+    let (namespace, field) = match kind {
+        "Node" => ("", ""),
+        _ => ("shop", "spec.containers{main}"),
+    };
+    let about = About {
+        kind: kind.to_owned(),
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        uid: format!("uid-{name}"),
+        field: field.to_owned(),
+    };
+    let (reason, message) = (reason.to_owned(), "words".to_owned());
+    (Event { about, weight: Weight::Warning, reason, message, boot: boot(), at: at(1) }, Again::Counts)
+}
+
+#[tokio::test]
+async fn events_are_kubernetes_objects_and_chosen_by_its_fields() {
+    let scene = Scene::new();
+    let told = [("Pod", "web", "BackOff"), ("Job", "web", "Completed"), ("Node", "box", "ManifestRefused")];
+    for (kind, name, reason) in told {
+        scene.store.journal().tell(vec![event(kind, name, reason)]).await.unwrap();
+    }
+    // Which of them, by their reasons.
+    let rows: [(&str, &[&str]); 8] = [
+        ("/api/v1/events", &["BackOff", "Completed", "ManifestRefused"]),
+        ("/api/v1/namespaces/shop/events", &["BackOff", "Completed"]),
+        ("/api/v1/namespaces/default/events", &["ManifestRefused"]),
+        ("/api/v1/events?fieldSelector=involvedObject.kind%3DPod", &["BackOff"]),
+        ("/api/v1/events?fieldSelector=involvedObject.name%3Dweb%2Creason!%3DBackOff", &["Completed"]),
+        (
+            "/api/v1/events?fieldSelector=source%3Dcarob%2Ctype%3DWarning",
+            &["BackOff", "Completed", "ManifestRefused"],
+        ),
+        ("/api/v1/events?fieldSelector=involvedObject.uid%3Dother", &[]),
+        ("/api/v1/events?labelSelector=app", &[]),
+    ];
+    for (path, expected) in rows {
+        let (code, list) = scene.ask("GET", path, "").await;
+        assert_eq!((code, &list["kind"]), (200, &json!("EventList")), "{path}");
+        let reasons: Vec<&str> =
+            list["items"].as_array().unwrap().iter().map(|one| one["reason"].as_str().unwrap()).collect();
+        assert_eq!(reasons, expected, "{path}");
+    }
+    let (_, list) = scene.ask("GET", "/api/v1/namespaces/shop/events", "").await;
+    let job = &list["items"][1];
+    let about = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "web", "namespace": "shop", "uid": "uid-web", "fieldPath": "spec.containers{main}"});
+    assert_eq!(job["involvedObject"], about);
+    assert_eq!((&job["count"], &job["firstTimestamp"]), (&json!(1), &json!("2026-11-23T10:00:01Z")));
+    let one = format!("/api/v1/namespaces/shop/events/{}", job["metadata"]["name"].as_str().unwrap());
+    assert_eq!(scene.ask("GET", &one, "").await, (200, job.clone()));
+    let refused = [
+        ("GET", "/api/v1/namespaces/shop/events/none", 404),
+        ("GET", "/api/v1/events?fieldSelector=message%3Dx", 400),
+        ("POST", "/api/v1/namespaces/shop/events", 405),
+    ];
+    for (method, path, code) in refused {
+        assert_eq!(scene.ask(method, path, "{}").await.0, code, "{method} {path}");
+    }
+}
