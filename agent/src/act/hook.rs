@@ -68,7 +68,7 @@ async fn command(
 }
 
 async fn call(tools: &Tools, id: &AttemptId, get: &HttpGet) -> Result<(), String> {
-    let target = Target::of(tools, &id.uid, get.host);
+    let target = Target::of(tools, &id.uid, get.host.as_ref());
     probe::call(&target, get).await.unwrap_or_else(|e| Err(chain(&e)))
 }
 

@@ -13,6 +13,7 @@ mod input;
 pub(crate) mod last_words;
 mod leases;
 pub(crate) mod log;
+mod lookup;
 pub(crate) mod mounts;
 pub(crate) mod network;
 mod oci;

@@ -1,9 +1,6 @@
 //! Probes and hooks of a checked container: Kubernetes' defaults, and the agent's own words for them.
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    time::Duration,
-};
+use std::time::Duration;
 
 use k8s_openapi::{
     api::core::v1::{self, ContainerPort, ExecAction, HTTPGetAction, TCPSocketAction},
@@ -12,7 +9,7 @@ use k8s_openapi::{
 
 use super::{fault::Fault, path::Path, spec::unchecked};
 use crate::pod::{
-    probe::{Action, HttpGet, Lifecycle, Probe, Probes, Scheme},
+    probe::{Action, Host, HttpGet, Lifecycle, Probe, Probes, Scheme},
     signal::signal,
 };
 
@@ -58,12 +55,19 @@ pub(super) fn port(written: &IntOrString, ports: &[ContainerPort]) -> Option<u16
     u16::try_from(number).ok().filter(|number| *number > 0)
 }
 
-/// An address, or `localhost`. Other names are not looked up.
-pub(super) fn host(written: &str) -> Option<IpAddr> {
-    match written {
-        "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        other => other.trim_start_matches('[').trim_end_matches(']').parse().ok(),
+/// An address, or a name that can be asked for (RFC 1035 §2.3.4, with "_" as it occurs).
+pub(super) fn host(written: &str) -> Option<Host> {
+    if let Ok(address) = written.trim_start_matches('[').trim_end_matches(']').parse() {
+        return Some(Host::Address(address));
     }
+    let name = written.strip_suffix('.').unwrap_or(written);
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    (name.len() <= 253 && name.split('.').all(is_label)).then(|| Host::Name(written.to_owned()))
 }
 
 pub(super) fn probes(container: &v1::Container, at: &Path<'_>) -> Result<Probes, Fault> {
@@ -136,15 +140,15 @@ fn exec(written: &ExecAction) -> Action {
 }
 
 fn tcp_socket(written: &TCPSocketAction, ports: &[ContainerPort]) -> Option<Action> {
-    let host = written.host.as_deref().filter(|host| !host.is_empty()).map(host);
-    Some(Action::TcpSocket { host: host.unwrap_or_default(), port: port(&written.port, ports)? })
+    let host = written.host.as_deref().filter(|host| !host.is_empty()).and_then(host);
+    Some(Action::TcpSocket { host, port: port(&written.port, ports)? })
 }
 
 fn http_get(written: &HTTPGetAction, ports: &[ContainerPort]) -> Option<Action> {
-    let host = written.host.as_deref().filter(|host| !host.is_empty()).map(host);
+    let host = written.host.as_deref().filter(|host| !host.is_empty()).and_then(host);
     let headers = written.http_headers.iter().flatten();
     Some(Action::HttpGet(HttpGet {
-        host: host.unwrap_or_default(),
+        host,
         scheme: if written.scheme.as_deref() == Some("HTTPS") { Scheme::Https } else { Scheme::Http },
         port: port(&written.port, ports)?,
         path: escaped(written.path.as_deref().unwrap_or_default()),

@@ -705,8 +705,8 @@ fn probes_and_hooks_are_refused_as_kubernetes_refuses_them() {
             "livenessProbe.httpGet.scheme: \"https\" is not accepted; one of HTTP, HTTPS is needed, did you mean \"HTTPS\"?",
         ),
         (
-            "livenessProbe: {httpGet: {port: 1, host: shop.example}}",
-            "livenessProbe.httpGet.host: \"shop.example\" is not accepted; an address or \"localhost\" (carob looks up no names) is needed",
+            "livenessProbe: {httpGet: {port: 1, host: \"http://shop.example\"}}",
+            "livenessProbe.httpGet.host: \"http://shop.example\" is not accepted; an address or the name of a host is needed",
         ),
         (
             "livenessProbe: {httpGet: {port: 1, httpHeaders: [{name: a b, value: c}]}}",
@@ -829,6 +829,7 @@ fn what_means_nothing_or_what_happens_anyway_is_accepted_without_a_word() {
     for line in [
         "env: []",
         "lifecycle: {}",
+        "livenessProbe: {tcpSocket: {port: 80, host: shop_1.example.}}",
         "livenessProbe: {tcpSocket: {port: 80}, timeoutSeconds: 0, terminationGracePeriodSeconds: 1}",
         "readinessProbe: {httpGet: {port: web, scheme: HTTPS, host: localhost}}\n    ports: [{containerPort: 1, name: web}]",
         "startupProbe: {grpc: {port: 1, service: a, mode: Plaintext}, failureThreshold: 30, successThreshold: 1}",

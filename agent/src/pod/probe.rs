@@ -1,6 +1,10 @@
 //! Probes and lifecycle hooks: what is asked of a container, and when. Plain data.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 /// What a probe or a hook does; Kubernetes' `exec`, `httpGet`, `tcpSocket`, `grpc` and `sleep`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,7 +16,7 @@ pub(crate) enum Action {
     HttpGet(HttpGet),
     /// A connection that is made and closed.
     TcpSocket {
-        host: Option<IpAddr>,
+        host: Option<Host>,
         port: u16,
     },
     /// `grpc.health.v1.Health/Check`, unencrypted.
@@ -26,11 +30,37 @@ pub(crate) enum Action {
     },
 }
 
+/// Somebody to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    Address(IpAddr),
+    /// Looked up each time, as this box knows it.
+    Name(String),
+}
+
+impl Host {
+    /// As in a URL, with a port.
+    pub(crate) fn with_port(&self, port: u16) -> String {
+        match self {
+            Self::Address(address) => SocketAddr::new(*address, port).to_string(),
+            Self::Name(name) => format!("{name}:{port}"),
+        }
+    }
+
+    /// Whether somebody means this one by a word.
+    pub(crate) fn is(&self, word: &str) -> bool {
+        match self {
+            Self::Address(address) => word.parse() == Ok(*address),
+            Self::Name(name) => word.eq_ignore_ascii_case(name),
+        }
+    }
+}
+
 /// One `GET`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HttpGet {
     /// Whom to ask; the pod itself if nothing is said.
-    pub(crate) host: Option<IpAddr>,
+    pub(crate) host: Option<Host>,
     pub(crate) scheme: Scheme,
     pub(crate) port: u16,
     /// With its query, and `/` first.

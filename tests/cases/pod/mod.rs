@@ -3,6 +3,7 @@
 mod asked;
 mod causes;
 mod clearing;
+mod elsewhere;
 mod exec;
 mod failures;
 mod files;
@@ -53,6 +54,12 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_startup_probe_holds_the_others_back", probes::startup),
         case("an_unready_container_is_never_restarted", probes::readiness),
         case("a_liveness_probe_has_a_grace_period_of_its_own", probes::own_grace),
+        Case {
+            name: "a_probe_may_name_another_host",
+            mode: Mode::Alone,
+            limit: Duration::from_secs(180),
+            run: elsewhere::named,
+        },
         case("a_command_has_streams_and_an_exit_code", exec::streams),
         case("a_command_that_cannot_run_is_refused", exec::refusals),
         case("a_command_has_exactly_the_limits_of_its_container", exec::confinement),

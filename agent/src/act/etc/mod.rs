@@ -9,7 +9,7 @@ use std::{fs, io, net::Ipv4Addr, path::PathBuf};
 use super::places::PodPlaces;
 use crate::pod::{
     Spec,
-    surroundings::{HostAlias, Whose},
+    surroundings::{HostAlias, Resolver, Whose},
 };
 
 /// Which of them there are.
@@ -29,7 +29,7 @@ pub(crate) fn write(
     let hosts = match around.net {
         Whose::Pods => hosts(&host, around.domain.as_deref(), address),
         Whose::Box => {
-            format!("# Kubernetes-managed hosts file (host network).\n{}", of_box("/etc/hosts"))
+            format!("# Kubernetes-managed hosts file (host network).\n{}", box_hosts())
         }
     };
     let resolv = resolv::text(&around.dns, &box_resolv());
@@ -47,6 +47,16 @@ pub(crate) fn hostname(spec: &Spec) -> String {
         Whose::Pods => spec.hostname.clone(),
         Whose::Box => rustix::system::uname().nodename().to_string_lossy().into_owned(),
     }
+}
+
+/// The box's own names.
+pub(super) fn box_hosts() -> String {
+    of_box("/etc/hosts")
+}
+
+/// Whom the box itself asks.
+pub(super) fn box_resolver() -> Resolver {
+    resolv::read(&of_box(BOX_RESOLV))
 }
 
 /// A box may well have no such file.

@@ -25,7 +25,8 @@ pub(super) fn is_stub(file: &str) -> bool {
     !servers.is_empty() && servers.iter().all(|server| server == STUB)
 }
 
-fn read(file: &str) -> Resolver {
+/// What the C library would read, as far as it matters here.
+pub(super) fn read(file: &str) -> Resolver {
     let mut found = Resolver::default();
     let lines = file.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';']));
     for line in lines {

@@ -117,6 +117,8 @@ pub(crate) struct Pump {
 
 /// A wait that somebody with a clock has begun.
 pub(crate) type Pause = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+/// Makes one.
+pub(crate) type Pausing = fn(Duration) -> Pause;
 
 /// What a pump needs beside its files.
 #[derive(Clone, Debug)]
@@ -125,7 +127,7 @@ pub(crate) struct Surroundings {
     pub(crate) wall: fn() -> i64,
     pub(crate) limits: LogLimits,
     /// Comes back after a while.
-    pub(crate) pause: fn(Duration) -> Pause,
+    pub(crate) pause: Pausing,
     /// Counts bytes that a full disk made us drop.
     pub(crate) dropped: Arc<AtomicU64>,
     /// Holds the pipes while no agent lives.

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -18,46 +18,62 @@ use rustix::{
 use tokio::{net::TcpSocket, sync::oneshot};
 
 use super::{
-    super::{Tools, network},
+    super::{Tools, chain, log::Pausing, lookup, network},
     Error,
 };
-use crate::{config::STACK, pod::PodUid};
+use crate::{
+    config::STACK,
+    pod::{PodUid, probe::Host},
+};
 
 /// Whom to talk to, and in which network.
 #[derive(Clone, Debug)]
 pub(in crate::act) struct Target {
     /// `None`: the box's own.
     namespace: Option<PathBuf>,
-    address: IpAddr,
+    host: Host,
+    pause: Pausing,
 }
 
 impl Target {
     /// The pod itself, or, from the box's network as with the kubelet, another host.
-    pub(in crate::act) fn of(tools: &Tools, pod: &PodUid, host: Option<IpAddr>) -> Self {
-        let of_box = |address| Self { namespace: None, address };
+    pub(in crate::act) fn of(tools: &Tools, pod: &PodUid, host: Option<&Host>) -> Self {
+        let pause = tools.around.pause;
+        let of_box = |host| Self { namespace: None, host, pause };
         match (host, tools.network.address(pod)) {
-            (Some(address), _) => of_box(address),
+            (Some(host), _) => of_box(host.clone()),
             (None, Some(address)) => {
                 // From inside no route and no rule of the box is in the way.
                 let namespace = Some(tools.places.pod(pod).namespaces().join("net"));
-                Self { namespace, address: address.into() }
+                Self { namespace, host: Host::Address(address.into()), pause }
             }
-            (None, None) => of_box(network::host_address().into()),
+            (None, None) => of_box(Host::Address(network::host_address().into())),
         }
     }
 
-    pub(super) fn socket(&self, port: u16) -> SocketAddr {
-        SocketAddr::new(self.address, port)
+    pub(super) fn host(&self) -> &Host {
+        &self.host
     }
 
-    /// A socket that is not connected yet.
-    pub(super) async fn open(&self) -> Result<TcpSocket, Error> {
+    /// All that are to be tried, in order; or in words why there is none.
+    pub(super) async fn addresses(&self) -> Result<Vec<IpAddr>, String> {
+        match &self.host {
+            Host::Address(address) => Ok(vec![*address]),
+            Host::Name(name) => {
+                let found = lookup::addresses(name, self.pause).await;
+                found.map_err(|e| format!("dial tcp: lookup {name}: {}", chain(&e)))
+            }
+        }
+    }
+
+    /// A socket that is not connected yet, for an address of the target's.
+    pub(super) async fn open(&self, address: IpAddr) -> Result<TcpSocket, Error> {
         let Some(namespace) = &self.namespace else {
-            let made = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+            let made = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
             return made.map_err(|source| Error::OwnSocket { source });
         };
         let fault = |source| Error::Socket { namespace: namespace.clone(), source };
-        let (path, family) = (namespace.clone(), family(self.address));
+        let (path, family) = (namespace.clone(), family(address));
         let (tell, told) = oneshot::channel();
         // Not one of the runtime's threads: this one comes back from nowhere.
         let thread = std::thread::Builder::new().stack_size(STACK);
@@ -96,6 +112,7 @@ pub(super) fn words(error: &io::Error) -> String {
 impl Target {
     /// This machine's own loopback.
     pub(super) fn here() -> Self {
-        Self { namespace: None, address: std::net::Ipv4Addr::LOCALHOST.into() }
+        let host = Host::Address(std::net::Ipv4Addr::LOCALHOST.into());
+        Self { namespace: None, host, pause: |_| Box::pin(std::future::pending()) }
     }
 }

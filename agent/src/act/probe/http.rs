@@ -1,7 +1,5 @@
 //! `httpGet` as the kubelet does it (`probe/http`): its headers, its redirects, its limit on the body.
 
-use std::net::IpAddr;
-
 use http_body_util::{BodyExt, Empty};
 use hyper::{
     Request, Response, Uri,
@@ -14,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Error, Reply, Target, connect, tls};
-use crate::pod::probe::{HttpGet, Scheme};
+use crate::pod::probe::{Host, HttpGet, Scheme};
 
 /// Who asks.
 pub(super) const PROBE: &str = "kube-probe/1.37";
@@ -76,7 +74,7 @@ impl Place {
     }
 
     pub(super) fn url(&self, target: &Target) -> String {
-        format!("{}://{}{}", self.scheme, target.socket(self.port), self.path)
+        format!("{}://{}{}", self.scheme, target.host().with_port(self.port), self.path)
     }
 }
 
@@ -116,7 +114,7 @@ async fn ask(
     if place.scheme == Scheme::Http {
         return Ok(exchange(stream, request).await);
     }
-    match tls::encrypted(stream, target.socket(place.port).ip()).await {
+    match tls::encrypted(stream, target.host()).await {
         Ok(stream) => Ok(exchange(stream, request).await),
         Err(fault) => Ok(Err(Fault::Encrypt(fault))),
     }
@@ -140,7 +138,7 @@ fn request(
 ) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
     let mut request = Request::get(&place.path).body(Empty::new())?;
     let own = [
-        (header::HOST, target.socket(place.port).to_string()),
+        (header::HOST, target.host().with_port(place.port)),
         (header::USER_AGENT, agent.to_owned()),
         (header::ACCEPT, "*/*".to_owned()),
         (header::CONNECTION, "close".to_owned()),
@@ -185,11 +183,11 @@ enum Next {
 fn redirect(answer: &Response<Incoming>, target: &Target, place: &Place) -> Option<Next> {
     let follows = matches!(answer.status().as_u16(), 301..=303 | 307 | 308);
     let location = answer.headers().get(header::LOCATION)?.to_str().ok()?;
-    follows.then(|| next(location, target.socket(place.port).ip(), place))
+    follows.then(|| next(location, target.host(), place))
 }
 
 /// `http://HOST:PORT/PATH`, `//HOST:PORT/PATH`, `/PATH` or a path beside the last one.
-fn next(location: &str, host: IpAddr, last: &Place) -> Next {
+fn next(location: &str, host: &Host, last: &Place) -> Next {
     let here = |path: String| Next::Here(Place { path, ..last.clone() });
     let elsewhere = || Next::Elsewhere(location.to_owned());
     if location.starts_with('/') && !location.starts_with("//") {
@@ -208,7 +206,7 @@ fn next(location: &str, host: IpAddr, last: &Place) -> Next {
         Some("https") => (Scheme::Https, 443),
         _ => return elsewhere(),
     };
-    if named.parse() != Ok(host) {
+    if !host.is(named) {
         return elsewhere();
     }
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
@@ -244,8 +242,11 @@ mod tests {
         ];
         for (location, expected) in rows {
             let last = place(Scheme::Http, 8080, "/a/x?y");
-            assert_eq!(next(location, [127, 0, 0, 1].into(), &last), expected, "{location}");
+            let host = Host::Address([127, 0, 0, 1].into());
+            assert_eq!(next(location, &host, &last), expected, "{location}");
         }
+        let (host, location) = (Host::Name("shop.example".to_owned()), "http://Shop.example:81/b");
+        assert_eq!(next(location, &host, &place(Scheme::Http, 8080, "/")), here(81, "/b"));
     }
 
     /// A server that gives one answer to each connection, and says what it was asked.

@@ -6,7 +6,7 @@ mod grpc;
 mod http;
 mod tls;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::net::TcpStream;
 
@@ -81,7 +81,7 @@ pub(crate) async fn ask(tools: &Arc<Tools>, id: &AttemptId, probe: &Probe) -> Re
     match &probe.action {
         Action::Exec { command } => run(tools, id, command, limit).await,
         Action::HttpGet(get) => {
-            let target = target(get.host);
+            let target = target(get.host.as_ref());
             let late = || {
                 let url = http::Place::of(get).url(&target);
                 let reason = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
@@ -90,14 +90,14 @@ pub(crate) async fn ask(tools: &Arc<Tools>, id: &AttemptId, probe: &Probe) -> Re
             within(tools, limit, late, http_get(&target, get)).await
         }
         Action::TcpSocket { host, port } => {
-            let target = target(*host);
-            let late = || Reply::failure(format!("dial tcp {}: i/o timeout", target.socket(*port)));
+            let target = target(host.as_ref());
+            let late = || Reply::failure(format!("dial tcp {}: i/o timeout", target.host().with_port(*port)));
             within(tools, limit, late, tcp_socket(&target, *port)).await
         }
         Action::Grpc { port, service } => {
             let target = target(None);
             let late = || {
-                let (socket, limit) = (target.socket(*port), limit.as_secs());
+                let (socket, limit) = (target.host().with_port(*port), limit.as_secs());
                 Reply::failure(format!(
                     "timeout: failed to connect service \"{socket}\" within {limit}s: context deadline exceeded"
                 ))
@@ -164,7 +164,7 @@ async fn grpc(target: &Target, port: u16, service: &str) -> Result<Reply, Error>
         Ok(stream) => stream,
         Err(message) => return Ok(Reply::failure(format!("error: {message}"))),
     };
-    Ok(match grpc::check(stream, &target.socket(port).to_string(), service).await {
+    Ok(match grpc::check(stream, &target.host().with_port(port), service).await {
         Ok(grpc::SERVING) => Reply::Success,
         Ok(status) => {
             Reply::failure(format!("service unhealthy (responded with \"{}\")", grpc::name(status)))
@@ -175,10 +175,23 @@ async fn grpc(target: &Target, port: u16, service: &str) -> Result<Reply, Error>
 
 /// A connection, or in words why the other side gives none.
 async fn connect(target: &Target, port: u16) -> Result<Result<TcpStream, String>, Error> {
-    let socket = target.open().await?;
-    let address = target.socket(port);
-    let connected = socket.connect(address).await;
-    Ok(connected.map_err(|e| format!("dial tcp {address}: connect: {}", dial::words(&e))))
+    let addresses = match target.addresses().await {
+        Ok(addresses) => addresses,
+        Err(message) => return Ok(Err(message)),
+    };
+    let mut first = None;
+    for address in addresses {
+        let socket = target.open(address).await?;
+        let address = SocketAddr::new(address, port);
+        match socket.connect(address).await {
+            Ok(stream) => return Ok(Ok(stream)),
+            // As Go does: of several addresses the first one's fault is told.
+            Err(e) => {
+                first.get_or_insert_with(|| format!("dial tcp {address}: connect: {}", dial::words(&e)));
+            }
+        }
+    }
+    Ok(Err(first.unwrap_or_default()))
 }
 
 /// For a hook: any answer to the request will do.

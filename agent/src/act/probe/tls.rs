@@ -15,6 +15,8 @@ use tokio_rustls::{
     },
 };
 
+use crate::pod::probe::Host;
+
 /// One for all probes: making it is dear.
 static CONNECTOR: LazyLock<Option<TlsConnector>> = LazyLock::new(connector);
 
@@ -26,17 +28,24 @@ pub(super) enum Fault {
     Plain,
     #[error("remote error: tls: {0}")]
     Handshake(std::io::Error),
+    #[error("tls: the host's name cannot be said to it")]
+    Name,
     #[error("tls: this binary has no usable cipher")]
     NoCipher,
 }
 
-/// Encrypts a connection to `address`.
+/// Encrypts a connection to `host`, which may serve several names by one address.
 pub(super) async fn encrypted<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
-    address: std::net::IpAddr,
+    host: &Host,
 ) -> Result<TlsStream<S>, Fault> {
     let connector = CONNECTOR.as_ref().ok_or(Fault::NoCipher)?;
-    let name = ServerName::IpAddress(IpAddr::from(address));
+    let name = match host {
+        Host::Address(address) => ServerName::IpAddress(IpAddr::from(*address)),
+        Host::Name(name) => {
+            ServerName::try_from(name.trim_end_matches('.').to_owned()).map_err(|_| Fault::Name)?
+        }
+    };
     connector
         .connect(name, stream)
         .await

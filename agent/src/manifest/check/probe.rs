@@ -179,7 +179,7 @@ fn http_get(action: &HTTPGetAction, ports: Ports<'_>, at: &Path<'_>, findings: &
 
 fn host(written: Option<&str>, at: &Path<'_>, findings: &mut Findings) {
     if let Some(name) = written.filter(|name| !name.is_empty() && probe::host(name).is_none()) {
-        findings.rejected(at, name, "an address or \"localhost\" (carob looks up no names)");
+        findings.rejected(at, name, "an address or the name of a host");
     }
 }
 
