@@ -79,3 +79,20 @@ pub(crate) fn list() -> Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fs, path::Path};
+
+    /// `cargo xtask mutants` takes long and is run by hand: a name that no case has any more must not wait for it.
+    #[test]
+    fn each_broken_agent_names_a_case() {
+        let cases: BTreeSet<String> = super::all().map(|(name, _)| name).collect();
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("broken")).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            let case = text.lines().find_map(|line| line.strip_prefix("# case: ")).unwrap_or_default();
+            assert!(cases.contains(case), "{}: there is no case {case:?}", path.display());
+        }
+    }
+}

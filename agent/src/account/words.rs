@@ -164,6 +164,7 @@ fn why_words(why: Why) -> &'static str {
         Why::Unrecorded => "the agent ended before it was recorded",
         Why::PodOver => "the main containers have ended",
         Why::IgnoresTerm => "it ignores SIGTERM",
+        Why::RestartAll => "all containers of the pod are restarted",
         Why::Changed => "container definition changed, will be restarted",
     }
 }

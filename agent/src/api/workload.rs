@@ -1,5 +1,7 @@
 //! An object that makes pods as the API shows it: the stored object with a status counted from the pods it has now. Pure.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
 };
 
 /// The pods of one object, counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Counts {
     /// That are not over.
     live: u64,
@@ -18,6 +20,8 @@ struct Counts {
     updated: u64,
     succeeded: u64,
     failed: u64,
+    /// The places of an indexed Job that have succeeded.
+    done: BTreeSet<u32>,
 }
 
 pub(super) fn shown(kind: WorkloadKind, mut object: Value, picture: &Picture) -> Value {
@@ -44,6 +48,7 @@ fn counts(kind: WorkloadKind, object: &Value, picture: &Picture) -> Counts {
     let mut counts = Counts {
         succeeded: gone["succeeded"].as_u64().unwrap_or(0),
         failed: gone["failed"].as_u64().unwrap_or(0),
+        done: made::done(object),
         ..Counts::default()
     };
     let own = |pod: &&std::sync::Arc<PodPicture>| {
@@ -52,7 +57,10 @@ fn counts(kind: WorkloadKind, object: &Value, picture: &Picture) -> Counts {
     };
     for pod in picture.pods.values().filter(own) {
         match life(&pod.status, pod.deleting, &picture.boot) {
-            Life::Succeeded => counts.succeeded += 1,
+            Life::Succeeded => {
+                counts.succeeded += 1;
+                counts.done.extend(made::place(&pod.object));
+            }
             Life::Failed => counts.failed += 1,
             life => {
                 counts.live += u64::from(life != Life::Going || kind != WorkloadKind::Job);
@@ -132,6 +140,9 @@ fn job(object: &Value, counts: Counts) -> Value {
         ("succeeded", counts.succeeded),
         ("failed", counts.failed),
     ];
+    if !counts.done.is_empty() {
+        status.insert("completedIndexes".to_owned(), json!(made::in_ranges(&counts.done)));
+    }
     status.extend(numbers.into_iter().filter(|(_, n)| *n > 0).map(|(name, n)| (name.to_owned(), json!(n))));
     Value::Object(status)
 }

@@ -1,12 +1,14 @@
 //! What an object that makes pods asks for, and the pods and claims it makes. The object is a stored one, so it was
 //! checked and has its defaults. Values in, values out; names and dates are given.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::pod::{
     PodUid,
-    workload::{Job, LETTERS, Pace, Renewal, Shape, Workload, WorkloadKind, suffix},
+    workload::{Job, LETTERS, Life, Pace, Renewal, Replica, Shape, Workload, WorkloadKind, suffix},
 };
 
 /// So many letters of a template's hash.
@@ -37,6 +39,7 @@ pub(crate) fn workload(kind: WorkloadKind, object: &Value) -> Workload {
         },
         WorkloadKind::Job => Shape::Job(Job {
             completions: count(&spec["completions"]),
+            indexed: spec["completionMode"] == "Indexed",
             parallelism: if spec["suspend"] == true { 0 } else { count(&spec["parallelism"]).unwrap_or(1) },
             retries: count(&spec["backoffLimit"]).unwrap_or(6),
             restarts_count: spec["template"]["spec"]["restartPolicy"] == "OnFailure",
@@ -46,7 +49,7 @@ pub(crate) fn workload(kind: WorkloadKind, object: &Value) -> Workload {
             over: object["status"]["completionTime"].is_string() || object["status"]["conditions"].is_array(),
         }),
     };
-    Workload { name: text(object, "name"), shape, template: template(kind, object) }
+    Workload { name: text(object, "name"), shape, template: template(kind, object), done: done(object) }
 }
 
 /// Where a stored Job remembers its ended pods that were deleted since. Not shown.
@@ -59,14 +62,51 @@ pub(crate) fn is_counted(object: &Value, pod: &Value) -> bool {
 }
 
 /// Counts an ended pod that is about to go. Pods that are no longer `here` need not be remembered by name.
-pub(crate) fn count(object: &mut Value, pod: &PodUid, succeeded: bool, here: impl Fn(&str) -> bool) {
+pub(crate) fn count(object: &mut Value, pod: &Replica, here: impl Fn(&str) -> bool) {
+    let succeeded = pod.life == Life::Succeeded;
+    let mut done = done(object);
     let gone = &mut object["status"][GONE];
     let field = if succeeded { "succeeded" } else { "failed" };
     gone[field] = json!(gone[field].as_u64().unwrap_or(0) + 1);
     let mut pods = gone["pods"].as_array().cloned().unwrap_or_default();
     pods.retain(|uid| uid.as_str().is_some_and(&here));
-    pods.push(json!(pod.0));
+    pods.push(json!(pod.uid.0));
     gone["pods"] = json!(pods);
+    if let Some(place) = pod.place.filter(|_| succeeded) {
+        done.insert(place);
+        gone["indexes"] = json!(done);
+    }
+}
+
+/// The places of an indexed Job whose pods have succeeded and are gone.
+pub(crate) fn done(object: &Value) -> BTreeSet<u32> {
+    let places = object["status"][GONE]["indexes"].as_array().into_iter().flatten();
+    places.filter_map(|place| u32::try_from(place.as_u64()?).ok()).collect()
+}
+
+/// Says the place of a pod of an indexed Job, as annotation and label.
+const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
+/// The place of a pod of an indexed Job.
+pub(crate) fn place(pod: &Value) -> Option<u32> {
+    pod["metadata"]["annotations"][INDEX].as_str()?.parse().ok()
+}
+
+/// Places as `status.completedIndexes` has them: `0,1,3-5`.
+pub(crate) fn in_ranges(places: &BTreeSet<u32>) -> String {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for place in places {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *place => *last = *place,
+            _ => runs.push((*place, *place)),
+        }
+    }
+    let text = |(first, last): (u32, u32)| match last - first {
+        0 => first.to_string(),
+        1 => format!("{first},{last}"),
+        _ => format!("{first}-{last}"),
+    };
+    runs.into_iter().map(text).collect::<Vec<_>>().join(",")
 }
 
 /// Says which template a pod is made of: what `revision` finds in the pod's labels.
@@ -119,7 +159,16 @@ pub(crate) fn pod(
         WorkloadKind::Deployment => format!("{owner}-{revision}-"),
         _ => format!("{owner}-"),
     };
-    let name = ordinal.map_or_else(|| start.clone() + &suffix(uid), |place| format!("{start}{place}"));
+    // A place of a StatefulSet has one pod for good, one of a Job may have several one after the other.
+    let start = match (kind, ordinal) {
+        (WorkloadKind::Job, Some(place)) => format!("{start}{place}-"),
+        _ => start,
+    };
+    let is_fixed = kind == WorkloadKind::StatefulSet;
+    let name = match ordinal.filter(|_| is_fixed) {
+        Some(place) => format!("{start}{place}"),
+        None => start.clone() + &suffix(uid),
+    };
     let mut labels = template["metadata"]["labels"].as_object().cloned().unwrap_or_default();
     if let Some(label) = revision_label(kind) {
         labels.insert(label.to_owned(), json!(revision));
@@ -144,12 +193,18 @@ pub(crate) fn pod(
     if template["metadata"]["annotations"].is_object() {
         metadata["annotations"] = template["metadata"]["annotations"].clone();
     }
-    if ordinal.is_none() {
+    if !is_fixed {
         metadata["generateName"] = json!(start);
     }
     let mut spec = template["spec"].clone();
-    if kind == WorkloadKind::StatefulSet {
-        settle(object, &name, &mut spec);
+    match (kind, ordinal) {
+        (WorkloadKind::StatefulSet, _) => settle(object, &name, &mut spec),
+        (WorkloadKind::Job, Some(place)) => {
+            metadata["annotations"][INDEX] = json!(place.to_string());
+            spec["hostname"] = json!(format!("{owner}-{place}"));
+            tell_index(&mut spec);
+        }
+        _ => (),
     }
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
 }
@@ -161,15 +216,39 @@ fn own_labels(kind: WorkloadKind, object: &Value, name: &str, ordinal: Option<u3
             "apps.kubernetes.io/pod-index": place.to_string(),
             "statefulset.kubernetes.io/pod-name": name,
         }),
-        (WorkloadKind::Job, _) => json!({
-            "batch.kubernetes.io/controller-uid": uid,
-            "batch.kubernetes.io/job-name": owner,
-            "controller-uid": uid,
-            "job-name": owner,
-        }),
+        (WorkloadKind::Job, place) => {
+            let mut labels = json!({
+                "batch.kubernetes.io/controller-uid": uid,
+                "batch.kubernetes.io/job-name": owner,
+                "controller-uid": uid,
+                "job-name": owner,
+            });
+            if let Some(place) = place {
+                labels[INDEX] = json!(place.to_string());
+            }
+            labels
+        }
         _ => json!({}),
     };
     labels.as_object().cloned().unwrap_or_default()
+}
+
+/// Every container of an indexed Job knows its pod's place, unless the template gives the variable a meaning of its own.
+fn tell_index(spec: &mut Value) {
+    const NAME: &str = "JOB_COMPLETION_INDEX";
+    let field = format!("metadata.annotations['{INDEX}']");
+    for list in ["initContainers", "containers"] {
+        for container in spec[list].as_array_mut().into_iter().flatten() {
+            let mut env = container["env"].as_array().cloned().unwrap_or_default();
+            if env.iter().all(|variable| variable["name"] != NAME) {
+                env.push(json!({
+                    "name": NAME,
+                    "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field}},
+                }));
+                container["env"] = json!(env);
+            }
+        }
+    }
 }
 
 /// A pod of a StatefulSet has a name in the network and claims of its own.
@@ -274,6 +353,42 @@ mod tests {
         assert!(Kind::PersistentVolumeClaim.check(claim).is_ok(), "{claim}");
         assert_eq!(pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "data-db-2");
         assert_eq!((&pod["spec"]["hostname"], &pod["spec"]["subdomain"]), (&json!("db-2"), &json!("s")));
+    }
+
+    #[test]
+    fn a_pod_of_an_indexed_job_knows_its_place() {
+        let text = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j}\nspec: {completions: 5, completionMode: Indexed, template: {spec: {restartPolicy: Never, initContainers: [{name: a, image: i, env: [{name: JOB_COMPLETION_INDEX, value: mine}]}], containers: [{name: c, image: i}]}}}";
+        let (kind, object) = stored(text);
+        let uid = PodUid("0a1b2c3d-4e5f-4000-8000-000000000000".to_owned());
+        let pod = pod(kind, &object, Some(3), &uid, "2026-11-26T10:00:00Z");
+        let meta = &pod["metadata"];
+        assert!(
+            meta["name"].as_str().is_some_and(|name| name.starts_with("j-3-") && name.len() == 9),
+            "{meta}"
+        );
+        assert_eq!((&meta["labels"][INDEX], place(&pod)), (&json!("3"), Some(3)));
+        assert_eq!((&meta["generateName"], &pod["spec"]["hostname"]), (&json!("j-3-"), &json!("j-3")));
+        let variables = |list: &str| pod["spec"][list][0]["env"].as_array().unwrap().clone();
+        assert_eq!(variables("containers")[0]["name"], "JOB_COMPLETION_INDEX");
+        assert_eq!(
+            (variables("initContainers").len(), &variables("initContainers")[0]["value"]),
+            (1, &json!("mine"))
+        );
+        assert!(crate::manifest::spec(&pod, uid).is_ok(), "{pod}");
+    }
+
+    #[test]
+    fn places_are_told_in_ranges() {
+        let rows: [(&[u32], &str); 5] = [
+            (&[], ""),
+            (&[0], "0"),
+            (&[0, 1], "0,1"),
+            (&[1, 3, 4, 5, 7], "1,3-5,7"),
+            (&[0, 1, 2, 9], "0-2,9"),
+        ];
+        for (places, text) in rows {
+            assert_eq!(in_ranges(&places.iter().copied().collect()), text);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::pod::{
     Access, Container, Deaf, HostPathKind, MemoryQos, OomScope, PodName, PodUid, Propagation, PullPolicy,
     Resources, Restart, RestartPolicy, Role, Spec, Stdin, Streams, Volume, VolumeMount, VolumeSource,
     annotation,
-    restart::ExitRule,
+    restart::{Action, Codes, ExitRule},
     source::SubPath,
     termination::{Policy, Termination},
 };
@@ -127,7 +127,12 @@ fn restart(
     let rule = |rule: &v1::ContainerRestartRule| {
         let exit = rule.exit_codes.as_ref()?;
         let codes = exit.values.clone().unwrap_or_default();
-        Some(if exit.operator == "NotIn" { ExitRule::NotIn(codes) } else { ExitRule::In(codes) })
+        let codes = if exit.operator == "NotIn" { Codes::NotIn(codes) } else { Codes::In(codes) };
+        let action = match rule.action.as_str() {
+            "RestartAllContainers" => Action::RestartAllContainers,
+            _ => Action::Restart,
+        };
+        Some(ExitRule { codes, action })
     };
     Ok(Restart { rules: rules.filter_map(rule).collect(), policy, on_failing: BTreeMap::new() })
 }

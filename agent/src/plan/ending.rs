@@ -37,7 +37,7 @@ pub(super) fn of(spec: &Spec, seen: &Observed, now: Stamp) -> Option<Ending> {
         let (since, grace, why) = (deletion.since, deletion.grace, deletion.why);
         return Some(Ending { since, grace, why, object: Object::Goes });
     }
-    if let Some(early) = overdue(spec, seen, now).as_ref().or(seen.early.as_ref()) {
+    if let Some(early) = early(spec, seen, now) {
         let (since, object) = (early.since, Object::Stays);
         let (grace, why) = match early.reason {
             EarlyReason::Evicted => (EVICTION_GRACE, Why::Eviction),
@@ -47,6 +47,11 @@ pub(super) fn of(spec: &Spec, seen: &Observed, now: Stamp) -> Option<Ending> {
     }
     let stays = |since, why| Ending { since, grace: spec.grace, why, object: Object::Stays };
     seen.is_over(spec).then(|| stays(last_end(spec, seen), Why::PodOver))
+}
+
+/// That the pod has to end although nobody deletes it.
+pub(super) fn early(spec: &Spec, seen: &Observed, now: Stamp) -> Option<Early> {
+    overdue(spec, seen, now).or_else(|| seen.early.clone())
 }
 
 /// When `activeDeadlineSeconds` is over.

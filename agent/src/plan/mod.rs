@@ -19,6 +19,7 @@ mod order;
 mod phase;
 pub(crate) mod probe;
 pub(crate) mod restart;
+pub(crate) mod round;
 mod status;
 pub(crate) mod storage;
 pub(crate) mod workload;
@@ -121,6 +122,8 @@ pub(crate) struct Seen {
     pub(crate) image_id: Option<String>,
     /// The first attempt that counts for the back-off: those before ran another image.
     pub(crate) counts_from: u32,
+    /// The first attempt of this round (see `round`): those before decide nothing any more.
+    pub(crate) round_from: u32,
     /// The attempt that is ended only to run another image, however it takes that.
     pub(crate) replaced: Option<u32>,
     /// The attempt whose main process ignores the SIGTERM that it was sent: the kernel says so.
@@ -217,6 +220,7 @@ impl Observed {
             ended: Vec::new(),
             image_id: None,
             counts_from: 0,
+            round_from: 0,
             replaced: None,
             ignores_term: None,
             busy: None,
@@ -238,7 +242,7 @@ impl Observed {
     fn init_has_failed(&self, spec: &Spec) -> bool {
         let mut inits = self.with(spec).filter(|(container, _)| container.role == Role::Init);
         inits.any(|(container, seen)| {
-            seen.is_finished(container) && seen.ended.last().is_some_and(|last| last.verdict.code != Some(0))
+            seen.is_finished(container) && seen.last_end().is_some_and(|last| last.verdict.code != Some(0))
         })
     }
 
@@ -261,7 +265,7 @@ impl Seen {
     /// It ended, and the policy leaves it at that.
     fn is_finished(&self, container: &Container) -> bool {
         let stopped = self.is_stopped() && !matches!(self.state, State::Failed(_));
-        stopped && self.ended.last().is_some_and(|last| !self.wants_another(container, last))
+        stopped && self.last_end().is_some_and(|last| !self.wants_another(container, last))
     }
 
     /// It has come as far as others wait for.
@@ -320,10 +324,14 @@ fn keep_going(spec: &Spec, seen: &Observed, now: Stamp, plan: &mut Plan) {
             false
         }
     };
+    let between_rounds = round::is_clearing(seen) || round::called_for(spec, seen, now).is_some();
     for (container, each) in seen.containers.iter().enumerate() {
         match &each.state {
+            State::Running(live) | State::Stopping { live, .. } if each.outlived_by(live) => {
+                plan.steps.push(Step::Kill { container, why: Why::RestartAll });
+            }
             State::Idle | State::Failed(_) if each.busy.is_none() => {
-                if ready && order::may_start(spec, seen, container) {
+                if ready && !between_rounds && order::may_start(spec, seen, container) {
                     start_if_due(spec, seen, container, now, plan);
                 }
             }
@@ -353,8 +361,8 @@ fn start_if_due(spec: &Spec, pod: &Observed, container: usize, now: Stamp, plan:
         (_, None) => now,
         // What an init container did for an earlier sandbox is gone with it.
         (_, Some(last)) if wanted.role == Role::Init && last.boot != pod.boot => now,
-        (_, Some(last)) if !seen.wants_another(wanted, last) => return,
-        (_, Some(_)) => restart::due(wanted, seen.counted(), &pod.boot).unwrap_or(now),
+        (_, Some(_)) if seen.is_finished(wanted) => return,
+        (_, Some(_)) => seen.next_due(wanted, &pod.boot).unwrap_or(now),
     };
     if due <= now {
         plan.steps.push(Step::Start { container, attempt: seen.next_attempt });

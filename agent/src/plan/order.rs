@@ -7,7 +7,7 @@
 //! Once a later container has begun, an earlier one holds nobody up any more: a sidecar that ends is started again
 //! beside the others (kubelet `computeInitContainerActions`, KEP-753).
 
-use super::{Observed, Seen, State};
+use super::{Observed, Seen};
 use crate::pod::{Role, Spec, status::BootId};
 
 /// Whether a container has its turn; when it is due is another question.
@@ -33,16 +33,8 @@ pub(super) fn lets_others_start(spec: &Spec, pod: &Observed, container: usize) -
 }
 
 impl Seen {
-    /// There was an attempt in this boot.
-    fn has_begun(&self, boot: &BootId) -> bool {
-        match self.state {
-            State::Running(_) | State::Stopping { .. } | State::Killed(_) | State::Dead { .. } => true,
-            State::Idle | State::Failed(_) => self.ended.last().is_some_and(|last| last.boot == *boot),
-        }
-    }
-
     fn has_succeeded(&self, boot: &BootId) -> bool {
-        let ended = self.ended.last().filter(|_| self.is_stopped());
+        let ended = self.last_end().filter(|_| self.is_stopped());
         ended.is_some_and(|last| last.boot == *boot && last.verdict.code == Some(0))
     }
 }

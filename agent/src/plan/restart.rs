@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Failure;
 use crate::pod::{
     Container, Stamp,
-    restart::{BackOff, Failing, OnFailing},
+    restart::{Action, BackOff, Failing, OnFailing},
     status::{BootId, Ended},
     verdict::{Cause, Sender, Verdict, Why},
 };
@@ -29,6 +29,12 @@ pub(crate) fn wanted(container: &Container, last: &Ended) -> bool {
     }
     let own = on_failing(container, last).and_then(|own| own.again);
     own.unwrap_or_else(|| container.restart.wants_another(last.verdict.code))
+}
+
+/// Whether this end asks for all containers of the pod to run again. What the agent has done to it asks for nothing.
+pub(crate) fn asks_for_all(container: &Container, last: &Ended) -> bool {
+    let by_itself = matches!(last.verdict.asked, None | Some(Why::Liveness | Why::Startup | Why::PostStart));
+    by_itself && container.restart.action(last.verdict.code) == Some(Action::RestartAllContainers)
 }
 
 /// How it has failed, if it has and the failure was not carob's own doing.

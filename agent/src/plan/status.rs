@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Observed, Sandbox, Seen, State, ending, order, phase::phase, restart};
+use super::{Failure, Observed, Sandbox, Seen, State, ending, order, phase::phase, restart, round};
 use crate::pod::{
     Container, Role, Spec, Stamp,
     status::{Condition, ContainerState, ContainerStatus, Ended, Phase, PodStatus, Readiness, Truth},
@@ -59,7 +59,7 @@ fn container(spec: &Spec, pod: &Observed, wanted: &Container, seen: &Seen, now: 
 fn readiness(wanted: &Container, seen: &Seen) -> Readiness {
     let ready = match (wanted.role, &seen.state) {
         (Role::Init, State::Idle | State::Dead { .. }) => {
-            seen.ended.last().is_some_and(|last| last.verdict.code == Some(0))
+            seen.last_end().is_some_and(|last| last.verdict.code == Some(0))
         }
         (Role::Init, _) => false,
         // As with the kubelet, what has not come up is not ready.
@@ -76,9 +76,9 @@ fn state(spec: &Spec, pod: &Observed, wanted: &Container, seen: &Seen, now: Stam
         State::Failed(failure) => {
             ContainerState::Waiting { reason: shown(failure, now), message: Some(failure.message.clone()) }
         }
-        State::Idle | State::Dead { .. } => match seen.ended.last() {
-            None => waiting_to_start(spec, pod),
-            Some(_) if in_back_off(spec, pod, wanted, seen, now) => {
+        State::Idle | State::Dead { .. } => match shown_end(spec, pod, wanted, seen, now) {
+            Some(ended) => ContainerState::Terminated(ended.clone()),
+            None if in_back_off(spec, pod, wanted, seen, now) => {
                 let delay = restart::delay(wanted, seen.counted()).as_secs();
                 let message = format!(
                     "back-off {delay}s restarting failed container={} pod={}({})",
@@ -86,9 +86,23 @@ fn state(spec: &Spec, pod: &Observed, wanted: &Container, seen: &Seen, now: Stam
                 );
                 ContainerState::Waiting { reason: "CrashLoopBackOff", message: Some(message) }
             }
-            Some(ended) => ContainerState::Terminated(ended.clone()),
+            None => waiting_to_start(spec, pod),
         },
     }
+}
+
+/// The end that `state` shows: the last one, unless the container waits for its next attempt.
+fn shown_end<'a>(
+    spec: &Spec,
+    pod: &Observed,
+    wanted: &Container,
+    seen: &'a Seen,
+    now: Stamp,
+) -> Option<&'a Ended> {
+    let is_between = seen.last_end().is_none()
+        && matches!(seen.state, State::Idle)
+        && ending::of(spec, pod, now).is_none();
+    seen.ended.last().filter(|_| !is_between && !in_back_off(spec, pod, wanted, seen, now))
 }
 
 fn waiting_to_start(spec: &Spec, pod: &Observed) -> ContainerState {
@@ -118,15 +132,14 @@ pub(super) fn pull_backs_off_at(failure: &Failure) -> Option<Stamp> {
 }
 
 fn in_back_off(spec: &Spec, pod: &Observed, wanted: &Container, seen: &Seen, now: Stamp) -> bool {
-    let again = ending::of(spec, pod, now).is_none()
-        && seen.ended.last().is_some_and(|last| seen.wants_another(wanted, last));
-    again && restart::due(wanted, seen.counted(), &pod.boot).is_some_and(|due| now < due)
+    let again = ending::of(spec, pod, now).is_none() && !seen.is_finished(wanted);
+    again && seen.next_due(wanted, &pod.boot).is_some_and(|due| now < due)
 }
 
 /// The end before the one that `state` shows, or the last one if `state` shows none.
 fn last(spec: &Spec, pod: &Observed, wanted: &Container, seen: &Seen, now: Stamp) -> Option<Ended> {
-    let shows_end =
-        matches!(seen.state, State::Idle | State::Dead { .. }) && !in_back_off(spec, pod, wanted, seen, now);
+    let has_ended = matches!(seen.state, State::Idle | State::Dead { .. });
+    let shows_end = has_ended && shown_end(spec, pod, wanted, seen, now).is_some();
     seen.ended.iter().rev().nth(usize::from(shows_end)).cloned()
 }
 
@@ -156,19 +169,36 @@ fn conditions(spec: &Spec, seen: &Observed, phase: Phase, containers: &[Containe
         .filter(|container| !order::lets_others_start(spec, seen, *container))
         .map(|container| spec.containers[container].name.as_str())
         .collect();
-    // A pod that has succeeded was initialized, in whatever boot.
-    let not_initialized = (!incomplete.is_empty() && phase != Phase::Succeeded).then(|| {
+    // A pod that has succeeded was initialized, in whatever boot; and what once was initialized stays so.
+    let was_initialized = phase == Phase::Succeeded || round::came_so_far(spec, seen);
+    let not_initialized = (!incomplete.is_empty() && !was_initialized).then(|| {
         let message = format!("containers with incomplete status: [{}]", incomplete.join(" "));
         ("ContainersNotInitialized", Some(message))
     });
     let made = (seen.sandbox != Sandbox::Ready).then_some(("", None));
-    vec![
+    let mut all = vec![
         condition("PodReadyToStartContainers", made),
         condition("Initialized", not_initialized),
         condition("Ready", not_ready.clone()),
         condition("ContainersReady", not_ready),
         condition("PodScheduled", None),
-    ]
+    ];
+    all.extend(all_restarting(spec, seen));
+    all
+}
+
+/// Of a pod whose containers were all asked to run again: whether those of before are still there (KEP-5532).
+fn all_restarting(spec: &Spec, seen: &Observed) -> Option<Condition> {
+    let kind = "AllContainersRestarting";
+    if !round::is_clearing(seen) {
+        return round::is_later(seen).then(|| condition(kind, Some(("", None))));
+    }
+    let message = round::asked_by(spec, seen).map(|(name, end)| {
+        let code =
+            end.verdict.code.map_or_else(|| "an unknown code".to_owned(), |code| format!("code {code}"));
+        format!("container {name} exited with {code}: all containers are restarted")
+    });
+    Some(Condition { kind, holds: Truth::True, reason: Some("ContainerExited"), message })
 }
 
 /// True unless there is a reason, possibly an empty one, why not.

@@ -45,7 +45,7 @@ pub(crate) fn changes(workload: &Workload, pods: &[Replica], now: Stamp) -> Chan
         Shape::Ordered { replicas, start, pace, renewal } => {
             made(of_ordered(workload, start..start.saturating_add(replicas), pace, renewal, pods))
         }
-        Shape::Job(job) => of_job(&job, pods, now),
+        Shape::Job(job) => of_job(workload, &job, pods, now),
     }
 }
 
@@ -178,7 +178,7 @@ fn is_old(workload: &Workload, renewal: Renewal, pod: &Replica) -> bool {
     renewal != Renewal::Never && pod.template != workload.template
 }
 
-fn of_job(job: &Job, pods: &[Replica], now: Stamp) -> Changes {
+fn of_job(workload: &Workload, job: &Job, pods: &[Replica], now: Stamp) -> Changes {
     let alive = || pods.iter().filter(|pod| is_alive(pod));
     if job.over || verdict(job, pods, now).is_some() {
         return Changes { now: alive().map(delete).collect(), wake_at: None };
@@ -201,8 +201,21 @@ fn of_job(job: &Job, pods: &[Replica], now: Stamp) -> Changes {
             let wake_at = [Some(until), job.deadline].into_iter().flatten().min();
             Changes { now: Vec::new(), wake_at }
         }
+        None if job.indexed => {
+            Changes { now: at_places(workload, job, pods, missing), wake_at: job.deadline }
+        }
         None => Changes { now: make(missing).collect(), wake_at: job.deadline },
     }
+}
+
+/// Pods for the first places that have none, and have not succeeded.
+fn at_places(workload: &Workload, job: &Job, pods: &[Replica], count: usize) -> Vec<Change> {
+    let is_taken = |place: &u32| {
+        let holds = |pod: &Replica| pod.place == Some(*place) && pod.life != Life::Failed;
+        workload.done.contains(place) || pods.iter().any(holds)
+    };
+    let free = (0..job.completions.unwrap_or(0)).filter(|place| !is_taken(place));
+    free.take(count).map(|place| Change::Make { ordinal: Some(place) }).collect()
 }
 
 /// After a failure a Job waits, longer with each in a row. Failures of an earlier boot have had their rest.

@@ -64,11 +64,27 @@ pub(crate) struct BackOff {
     pub(crate) most: Duration,
 }
 
-/// One entry of `restartPolicyRules`; its action is always `Restart`.
+/// One entry of `restartPolicyRules`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ExitRule {
+pub(crate) struct ExitRule {
+    pub(crate) codes: Codes,
+    pub(crate) action: Action,
+}
+
+/// The exit codes that a rule is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Codes {
     In(Vec<i32>),
     NotIn(Vec<i32>),
+}
+
+/// What follows from an exit that a rule fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// The container runs again.
+    Restart,
+    /// All containers of the pod do, from the first init container on (KEP-5532).
+    RestartAllContainers,
 }
 
 impl Restart {
@@ -80,13 +96,7 @@ impl Restart {
 
     /// Whether this exit asks for another attempt. An unknown code is no success, and no rule fits it.
     pub(crate) fn wants_another(&self, code: Option<i32>) -> bool {
-        let fits = |rule: &ExitRule| {
-            code.is_some_and(|code| match rule {
-                ExitRule::In(codes) => codes.contains(&code),
-                ExitRule::NotIn(codes) => !codes.contains(&code),
-            })
-        };
-        if self.rules.iter().any(fits) {
+        if self.action(code).is_some() {
             return true;
         }
         match self.policy {
@@ -94,6 +104,16 @@ impl Restart {
             RestartPolicy::OnFailure => code != Some(0),
             RestartPolicy::Never => false,
         }
+    }
+
+    /// What the first rule that fits says of this exit.
+    pub(crate) fn action(&self, code: Option<i32>) -> Option<Action> {
+        let code = code?;
+        let fits = |rule: &&ExitRule| match &rule.codes {
+            Codes::In(codes) => codes.contains(&code),
+            Codes::NotIn(codes) => !codes.contains(&code),
+        };
+        self.rules.iter().find(fits).map(|rule| rule.action)
     }
 }
 
@@ -105,8 +125,8 @@ mod tests {
     fn a_rule_that_fits_goes_before_the_policy() {
         use RestartPolicy::{Always, Never, OnFailure};
         let rules = |rule: &str| match rule {
-            "in 42" => vec![ExitRule::In(vec![42])],
-            "not in 0" => vec![ExitRule::NotIn(vec![0])],
+            "in 42" => vec![ExitRule { codes: Codes::In(vec![42]), action: Action::Restart }],
+            "not in 0" => vec![ExitRule { codes: Codes::NotIn(vec![0]), action: Action::Restart }],
             _ => Vec::new(),
         };
         let rows = [

@@ -137,6 +137,8 @@ pub(crate) enum Why {
     Changed = 11,
     /// It ignores SIGTERM, and is not to be waited for.
     IgnoresTerm = 12,
+    /// Another container of the pod has asked for all of them to run again.
+    RestartAll = 13,
 }
 
 impl Why {
@@ -157,6 +159,7 @@ impl Why {
             Self::PodOver,
             Self::Changed,
             Self::IgnoresTerm,
+            Self::RestartAll,
         ]
         .into_iter()
         .find(|why| *why as u32 == number)

@@ -1,5 +1,7 @@
 //! Objects that make pods of a template: which kinds there are, what one asks for, and the pods it has. Plain data.
 
+use std::collections::BTreeSet;
+
 use super::{
     PodUid, Stamp,
     status::{BootId, Phase, PodStatus},
@@ -89,6 +91,8 @@ pub(crate) struct Workload {
     pub(crate) shape: Shape,
     /// Which template a new pod is made of.
     pub(crate) template: String,
+    /// Of an indexed Job: places whose pods have succeeded and are gone.
+    pub(crate) done: BTreeSet<u32>,
 }
 
 /// How many pods, what they are called, and what a changed template means.
@@ -114,6 +118,8 @@ pub(crate) enum Shape {
 pub(crate) struct Job {
     /// `None`: until one has, and those beside it have ended as well.
     pub(crate) completions: Option<u32>,
+    /// Each success is one of a place of its own, from 0 on (`completionMode: Indexed`).
+    pub(crate) indexed: bool,
     /// At most so many at a time; none while it is suspended.
     pub(crate) parallelism: u32,
     /// So many may fail.
@@ -155,6 +161,8 @@ pub(crate) struct Replica {
     pub(crate) name: String,
     pub(crate) uid: PodUid,
     pub(crate) template: String,
+    /// Its place in an indexed Job.
+    pub(crate) place: Option<u32>,
     pub(crate) life: Life,
     /// Of all its containers.
     pub(crate) restarts: u32,

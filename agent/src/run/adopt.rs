@@ -89,6 +89,7 @@ impl Agent {
         }
         kept.address = address.filter(|_| of_this_boot);
         self.recall_early_end(kept).await?;
+        self.recall_round(kept).await?;
         for (container, seen) in kept.spec.containers.iter().zip(&mut kept.seen.containers) {
             let last = u32::try_from(restart::HISTORY).unwrap_or(u32::MAX);
             let rows = self.journal.history(&kept.spec.uid, &container.name, last).await?;

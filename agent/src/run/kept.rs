@@ -109,7 +109,7 @@ impl Kept {
             Step::Hook { container, hook, .. } => *self.at(container).hooks.at(hook) = Progress::Running,
             Step::Kill { container, .. } => {
                 let seen = self.at(container);
-                if let State::Stopping { live, .. } = &seen.state {
+                if let State::Running(live) | State::Stopping { live, .. } = &seen.state {
                     seen.state = State::Killed(live.clone());
                 }
             }

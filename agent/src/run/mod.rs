@@ -18,6 +18,7 @@ mod manifests;
 mod news;
 mod objects;
 mod probes;
+mod round;
 mod show;
 mod start;
 mod storage;
@@ -152,6 +153,7 @@ impl Agent {
     async fn turn(&mut self) -> anyhow::Result<()> {
         self.count_departing(clock::now()).await;
         self.end_overdue(clock::now()).await;
+        self.begin_rounds(clock::now()).await;
         let now = clock::now();
         self.admit(now);
         let mut wake_at = None;

@@ -91,6 +91,11 @@ impl Kept {
                 };
                 self.tell(Some(container), Normal, "Killing", message);
             }
+            Step::Kill { container, why: Why::RestartAll } => {
+                let name = &self.spec.containers[container].name;
+                let message = format!("Stopping container {name}: all containers of the pod are restarted");
+                self.tell(Some(container), Normal, "Killing", message);
+            }
             Step::Kill { container, why } => {
                 let name = &self.spec.containers[container].name;
                 let (reason, said) = match why {

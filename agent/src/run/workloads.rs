@@ -107,7 +107,7 @@ impl Agent {
         let mut object = (*maker.object).clone();
         let here = |uid: &str| self.pods.contains_key(&PodUid(uid.to_owned()));
         for pod in departing {
-            made::count(&mut object, &pod.uid, pod.life == Life::Succeeded, here);
+            made::count(&mut object, pod, here);
         }
         Some(object)
     }
@@ -154,6 +154,7 @@ impl Agent {
             name: kept.spec.name.name.clone(),
             uid: kept.spec.uid.clone(),
             template: made::revision(kind, &kept.object),
+            place: made::place(&kept.object),
             life: life(&status, deleting, &self.boot),
             restarts: status.containers.iter().map(|container| container.restarts).sum(),
             ended: status.ended(&self.boot),
@@ -243,6 +244,11 @@ impl Agent {
         }
         if verdict == Verdict::Complete {
             object["status"]["completionTime"] = json!(at);
+        }
+        if job.indexed {
+            let well = pods.iter().filter(|pod| pod.life == Life::Succeeded).filter_map(|pod| pod.place);
+            let done = made::done(&object).into_iter().chain(well).collect();
+            object["status"]["completedIndexes"] = json!(made::in_ranges(&done));
         }
         tracing::info!(job = maker.text("name"), reason, "the job is over");
         match verdict {

@@ -116,6 +116,7 @@ impl Journal {
             .write(format!("forget the pod {uid}"), Durability::Power, move |db| {
                 db.execute("DELETE FROM total WHERE uid = ?1", [&uid.0])?;
                 db.execute("DELETE FROM eviction WHERE uid = ?1", [&uid.0])?;
+                db.execute("DELETE FROM round WHERE uid = ?1", [&uid.0])?;
                 let pod = params![Kind::Pod.name(), uid.0];
                 if db.execute("DELETE FROM object WHERE kind = ?1 AND uid = ?2", pod)? > 0 {
                     objects::advance(db)?;
@@ -155,6 +156,39 @@ impl Journal {
                     Ok((reason, row.get(1)?))
                 };
                 Ok(query.query_row([&uid.0], row).optional()?)
+            })
+            .await
+    }
+
+    /// Records the number of each container's first attempt in the pod's next round.
+    pub(crate) async fn begin_round(&self, uid: &PodUid, first: Vec<(String, u32)>) -> Result<(), Error> {
+        let uid = uid.clone();
+        self.writer
+            .write(
+                format!("record that all containers of the pod {uid} run again"),
+                Durability::Power,
+                move |db| {
+                    let mut add = db.prepare_cached(
+                        "INSERT INTO round (uid, container, first) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO UPDATE SET first = excluded.first",
+                    )?;
+                    for (container, first) in &first {
+                        add.execute(params![uid.0, container, first])?;
+                    }
+                    Ok(())
+                },
+            )
+            .await
+    }
+
+    /// What `begin_round` was last told, by container: nothing in the first round.
+    pub(crate) async fn round(&self, uid: &PodUid) -> Result<BTreeMap<String, u32>, Error> {
+        let uid = uid.clone();
+        self.writer
+            .read(format!("read the round of the pod {uid}"), move |db| {
+                let mut query = db.prepare_cached("SELECT container, first FROM round WHERE uid = ?1")?;
+                let rows = query.query_map([&uid.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
             })
             .await
     }

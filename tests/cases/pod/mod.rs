@@ -14,6 +14,7 @@ mod policy;
 mod probes;
 mod processes;
 mod rotation;
+mod rounds;
 mod shared;
 mod start;
 
@@ -45,6 +46,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_pod_that_is_over_needs_no_sidecar", order::over),
         case("a_pod_past_its_deadline_is_ended", order::deadline),
         case("a_rule_restarts_the_exit_it_names", order::rules),
+        case("an_exit_may_ask_for_all_containers_to_run_again", rounds::all_again),
         case("a_cause_may_have_a_restart_rule_and_a_back_off_of_its_own", causes::restarts),
         case("who_ignores_sigterm_is_named_and_need_not_be_waited_for", causes::deaf),
         case("events_tell_the_life_of_a_pod", causes::story),

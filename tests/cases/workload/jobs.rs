@@ -1,6 +1,6 @@
 //! Jobs: pods that are to succeed, so many times.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{Maker, name, template};
@@ -52,5 +52,31 @@ pub(super) fn failed(world: &World) -> Result<()> {
     let late = Maker::apply(world, "job", BATCH, "late", &text)?;
     let job = late.await_status("its time is up", gives_up)?;
     ensure!(job["status"]["conditions"][0]["reason"] == "DeadlineExceeded", "{job}");
+    Ok(())
+}
+
+/// Each place succeeds once, a failure is tried again at its place, and what is deleted after its end stays done.
+pub(super) fn indexed(world: &World) -> Result<()> {
+    let script = "echo place $JOB_COMPLETION_INDEX on $(hostname)";
+    let spec = "  completions: 3\n  parallelism: 2\n  completionMode: Indexed\n";
+    let job = Maker::apply(world, "job", BATCH, "places", &manifest("places", spec, "Never", script))?;
+    job.await_status("the first place is done", |status| {
+        status["completedIndexes"].as_str().is_some_and(|done| done.starts_with('0'))
+    })?;
+    let is_at = |pod: &Value, place: &str| {
+        pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] == place
+    };
+    let pods = job.pods()?;
+    let first = pods.iter().find(|pod| is_at(pod, "0")).context("place 0 has no pod")?;
+    ensure!(name(first).starts_with("places-0-"), "{first}");
+    let said = world.carob_ok(&["logs", name(first)])?;
+    ensure!(said == "place 0 on places-0\n", "{said:?}");
+    world.carob_ok(&["delete", "pod", name(first)])?;
+    let done = job.await_status("it is complete", |status| status["conditions"][0]["type"] == "Complete")?;
+    let status = &done["status"];
+    ensure!(status["succeeded"] == 3 && status["completedIndexes"] == "0-2", "{status}");
+    let left = job.pods()?;
+    let at = |place: &str| left.iter().filter(|pod| is_at(pod, place)).count();
+    ensure!((at("0"), at("1"), at("2")) == (0, 1, 1), "{left:?}");
     Ok(())
 }

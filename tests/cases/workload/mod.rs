@@ -27,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_replication_controller_is_scaled_by_a_patch", sets::scaled),
         case("a_job_runs_until_enough_have_succeeded", jobs::completed),
         case("a_job_gives_up_at_its_limit", jobs::failed),
+        case("an_indexed_job_has_a_success_at_each_place", jobs::indexed),
         case("what_makes_no_sense_in_a_template_is_refused", sets::refused),
     ]
 }

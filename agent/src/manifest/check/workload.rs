@@ -56,6 +56,9 @@ fn counts(spec: &Value, at: &Path<'_>, findings: &mut Findings) {
         let at = at.field("ordinals");
         findings.fault(&at.field("start"), FaultKind::Value, "negative; a number of 0 or more is needed");
     }
+    if spec["completionMode"] == "Indexed" && spec["completions"].is_null() {
+        findings.missing(&at.field("completions"), "how many places an indexed Job has");
+    }
     if let Some(deadline) = spec["activeDeadlineSeconds"].as_i64().filter(|deadline| *deadline < 1) {
         let text = format!("{deadline} is too short; a number of 1 or more seconds is needed");
         findings.fault(&at.field("activeDeadlineSeconds"), FaultKind::Value, text);

@@ -175,7 +175,7 @@ const CONTAINERS: &[Row] = &[
     noted("spec.containers[].resources.requests.ephemeral-storage", ONE_NODE),
     never("spec.containers[].resources.requests.*", NO_DEVICES),
     kept("spec.containers[].restartPolicy").one_of(&["Always", "OnFailure", "Never"]),
-    kept("spec.containers[].restartPolicyRules[].action").one_of(&["Restart"]),
+    kept("spec.containers[].restartPolicyRules[].action").one_of(&["Restart", "RestartAllContainers"]),
     kept("spec.containers[].restartPolicyRules[].exitCodes.operator").one_of(&["In", "NotIn"]),
     kept("spec.containers[].restartPolicyRules[].exitCodes.values"),
     kept("spec.containers[].stdin").needs(BOOL),

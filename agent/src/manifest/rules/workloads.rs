@@ -55,7 +55,7 @@ const JOB: &[Row] = &[
     kept("status"),
     kept("spec.activeDeadlineSeconds").needs("a number of 1 or more seconds"),
     kept("spec.backoffLimit").needs(COUNT),
-    later("spec.completionMode").unless(&[super::Plain::Text("NonIndexed")]),
+    kept("spec.completionMode").one_of(&["NonIndexed", "Indexed"]),
     kept("spec.completions").needs(COUNT),
     later("spec.manualSelector").unless(&[Bool(false)]),
     kept("spec.parallelism").needs(COUNT),

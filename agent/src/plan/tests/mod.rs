@@ -3,6 +3,7 @@
 mod causes;
 mod hooks;
 mod roles;
+mod rounds;
 mod workload;
 
 use super::*;
@@ -94,6 +95,7 @@ fn one(state: State) -> Seen {
         ended: Vec::new(),
         image_id: None,
         counts_from: 0,
+        round_from: 0,
         replaced: None,
         ignores_term: None,
         busy: None,
@@ -502,12 +504,20 @@ impl World {
                     self.end(container, End::Signal(15));
                 }
             }
-            Step::Kill { container, .. } => {
-                let State::Stopping { live, .. } = self.seen.containers[container].state.clone() else {
+            Step::Kill { container, why } => {
+                let (State::Stopping { live, .. } | State::Running(live)) =
+                    self.seen.containers[container].state.clone()
+                else {
                     panic!("not stopping")
                 };
+                assert!(
+                    why != Why::RestartAll || live.id.attempt < self.seen.containers[container].round_from
+                );
                 self.seen.containers[container].state = State::Killed(live);
                 self.end(container, End::Signal(9));
+                if let Some(last) = self.seen.containers[container].ended.last_mut() {
+                    last.verdict.asked = Some(why);
+                }
             }
             Step::Clear { container, attempt } if fails => {
                 let clear_at = now.after(Duration::from_secs(10));
@@ -528,10 +538,13 @@ impl World {
     /// What must be so whenever a container starts, whatever the planner thinks.
     fn assert_its_turn(&self, container: usize) {
         assert!(self.seen.deletion.is_none() && !self.seen.is_over(&self.spec), "a start while the pod ends");
-        let begun = |seen: &Seen| !seen.ended.is_empty() || matches!(seen.state, State::Running(_));
+        let begun = |seen: &Seen| seen.next_attempt > seen.round_from;
         for (before, seen) in self.seen.with(&self.spec).take(container) {
             let fits = match before.role {
-                Role::Init => seen.ended.last().is_some_and(|last| last.verdict.code == Some(0)),
+                Role::Init => seen
+                    .ended
+                    .last()
+                    .is_some_and(|last| last.verdict.code == Some(0) && last.id.attempt >= seen.round_from),
                 Role::Sidecar => begun(seen),
                 Role::Main => true,
             };
@@ -559,6 +572,7 @@ impl World {
     /// Runs until nothing is due; `true` if the pod asked to be forgotten.
     fn settle(&mut self) -> bool {
         for _ in 0..500 {
+            rounds::begin(&self.spec, &mut self.seen, self.now);
             let plan = plan(&self.spec, &self.seen, self.now);
             if plan.steps == [Step::Forget] {
                 return true;
@@ -600,7 +614,13 @@ fn every_walk_ends_where_it_should() {
         {
             let mut spec = roles::spec(policy, roles);
             let seen = Observed::new(&spec, this_boot(), T);
-            let ends = vec![End::Code(0), End::Code(1), End::Signal(11), End::Unknown];
+            let mut ends = vec![End::Code(0), End::Code(1), End::Signal(11), End::Unknown];
+            if seed % 3 == 0 {
+                let who = seed as usize % roles.len();
+                spec.containers[who].restart.rules =
+                    rounds::asking(policy, roles, who).containers[who].restart.rules.clone();
+                ends[1] = End::Code(rounds::ALL_AGAIN);
+            }
             for container in spec.containers.iter_mut().filter(|_| seed % 2 == 0) {
                 let nap = Action::Sleep { wait: Duration::from_secs(1) };
                 container.lifecycle.post_start = Some(nap.clone());

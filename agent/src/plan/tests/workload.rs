@@ -1,6 +1,9 @@
 //! Workloads: rows of what is due, and a seeded walk that always comes to rest.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::super::workload::{Change, Verdict, changes, verdict};
 use crate::pod::{
@@ -10,6 +13,7 @@ use crate::pod::{
 
 const JOB: Job = Job {
     completions: Some(1),
+    indexed: false,
     parallelism: 1,
     retries: 1,
     restarts_count: false,
@@ -21,7 +25,7 @@ const JOB: Job = Job {
 const NOW: Stamp = Stamp(1_000_000_000_000);
 
 fn workload(shape: Shape) -> Workload {
-    Workload { name: "w".to_owned(), shape, template: "new".to_owned() }
+    Workload { name: "w".to_owned(), shape, template: "new".to_owned(), done: BTreeSet::new() }
 }
 
 /// `name:template:life`, with r(eady), u(nready), s(ucceeded), f(ailed), g(oing); a number of restarts may follow.
@@ -39,6 +43,7 @@ fn pods(text: &str) -> Vec<Replica> {
             name: parts[0].to_owned(),
             uid: PodUid(parts[0].to_owned()),
             template: parts[1].to_owned(),
+            place: parts[0].strip_prefix("at").map(|place| place.parse().unwrap()),
             life,
             restarts: parts.get(3).map_or(0, |number| number.parse().unwrap()),
             ended: None,
@@ -147,6 +152,24 @@ fn a_job_runs_until_enough_have_succeeded() {
     check(Shape::Job(Job { succeeded: 1, ..JOB }), "", "");
 }
 
+/// `at3` is a pod of place 3.
+#[test]
+fn an_indexed_job_has_a_success_at_each_place() {
+    let job = Job { completions: Some(4), indexed: true, parallelism: 2, retries: 6, ..JOB };
+    let shape = Shape::Job(job);
+    check(shape, "", "+0 +1");
+    check(shape, "at0:new:r at1:new:r", "");
+    check(shape, "at0:new:r at1:new:s", "+2");
+    check(shape, "at0:new:g at1:new:s", "+2");
+    check(shape, "at0:new:f at1:new:r", "+0");
+    check(shape, "at0:new:s at1:new:s at2:new:s at3:new:r", "");
+    let done = Workload { done: [0, 2].into(), ..workload(Shape::Job(Job { succeeded: 2, ..job })) };
+    let found = changes(&done, &[], NOW).now;
+    assert_eq!(found.iter().map(said).collect::<Vec<_>>(), ["+1", "+3"]);
+    let all = Job { succeeded: 3, ..job };
+    assert_eq!(verdict(&all, &pods("at1:new:s"), NOW), Some(Verdict::Complete));
+}
+
 #[test]
 fn a_job_ends_as_kubernetes_ends_it() {
     let rows = [
@@ -216,6 +239,7 @@ impl Box {
                     name: name.clone(),
                     uid,
                     template,
+                    place: *ordinal,
                     life: Life::Unready,
                     restarts: 0,
                     ended: None,
