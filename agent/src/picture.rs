@@ -14,6 +14,7 @@ pub(crate) struct Picture {
     pub(crate) node: String,
     /// The box's own address.
     pub(crate) address: Ipv4Addr,
+    pub(crate) capacity: Capacity,
     /// This boot.
     pub(crate) boot: BootId,
     /// Wall clock minus `CLOCK_BOOTTIME`, nanoseconds, by boot: what turns a stamp into a date.
@@ -22,6 +23,15 @@ pub(crate) struct Picture {
     /// Terminations since the store was made. They never go back while the pod exists.
     pub(crate) totals: Vec<Total>,
     pub(crate) health: Health,
+}
+
+/// What the box has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    /// Thousandths of a CPU.
+    pub(crate) cpu: u64,
+    /// Bytes.
+    pub(crate) memory: u64,
 }
 
 /// One pod of the picture.

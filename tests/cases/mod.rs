@@ -84,6 +84,24 @@ pub(crate) fn list() -> Result<ExitCode> {
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
+    #[test]
+    fn each_case_that_readme_names_is_there() {
+        let cases: BTreeSet<String> = super::all().map(|(name, _)| name).collect();
+        let readme = include_str!("../../README.md");
+        let named: Vec<&str> = readme.split('`').filter(|word| is_name(word)).collect();
+        assert!(named.len() >= 10, "{named:?}");
+        for name in named {
+            assert!(cases.contains(name), "README names a case {name:?}, which there is not");
+        }
+    }
+
+    /// `area::what_holds`.
+    fn is_name(word: &str) -> bool {
+        let is_plain =
+            |part: &str| !part.is_empty() && part.chars().all(|c| c == '_' || c.is_ascii_alphanumeric());
+        word.split_once("::").is_some_and(|(area, case)| is_plain(area) && is_plain(case))
+    }
+
     /// `cargo xtask mutants` takes long and is run by hand: a name that no case has any more must not wait for it.
     #[test]
     fn each_broken_agent_names_a_case() {

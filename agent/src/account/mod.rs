@@ -13,6 +13,7 @@
 //! Unknown { why }, no code
 //! ```
 
+mod evidence;
 mod words;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use carob_ebpf::{
     Death, KILL_SHIFT, Oom, Signal, comm,
     rules::{self, OomKnown, Origin},
 };
+pub(crate) use evidence::{Fact, evidence};
 pub(crate) use words::{cause, message, reason};
 
 use crate::pod::{
@@ -315,6 +317,7 @@ fn was_agent(evidence: &Evidence<'_>, death: &Death) -> bool {
 
 fn kernel_reason(signal: &Signal) -> KernelReason {
     const SIGPIPE: u32 = 13;
+    const SIGXCPU: u32 = 24;
     const SIGSYS: u32 = 31;
     const ALARMS: [u32; 3] = [14, 26, 27];
     const FAULTS: [u32; 5] = [rules::SIGILL, rules::SIGTRAP, rules::SIGBUS, rules::SIGFPE, rules::SIGSEGV];
@@ -325,6 +328,7 @@ fn kernel_reason(signal: &Signal) -> KernelReason {
         sig if FAULTS.contains(&sig) => KernelReason::Fault { address: None },
         SIGSYS => KernelReason::Seccomp,
         SIGPIPE => KernelReason::Pipe,
+        SIGXCPU => KernelReason::CpuTime,
         sig if ALARMS.contains(&sig) => KernelReason::Timer,
         _ if signal.si_code == rules::SI_TIMER => KernelReason::Timer,
         _ => KernelReason::Other { si_code: signal.si_code },

@@ -50,7 +50,7 @@ pub(crate) fn message(verdict: &Verdict) -> String {
 }
 
 /// The usual name of a signal.
-fn signal_name(signal: i32) -> Cow<'static, str> {
+pub(super) fn signal_name(signal: i32) -> Cow<'static, str> {
     const NAMES: [&str; 31] = [
         "SIGHUP",
         "SIGINT",
@@ -102,20 +102,13 @@ fn exited(verdict: &Verdict) -> String {
     let code =
         verdict.code.map_or_else(|| "exit code not known".to_owned(), |code| format!("exit code {code}"));
     match verdict.asked {
-        Some(why) => format!("{code}, after carob asked it to stop: {}", why_words(why)),
+        Some(why) => format!("{code}, after carob asked it to stop: {}", self::why(why)),
         None => code,
     }
 }
 
 fn oom(verdict: &Verdict, limit: &LimitOwner, victim: Victim) -> String {
-    let limit = match limit {
-        LimitOwner::Container { bytes } => format!("container limit {}", size(*bytes)),
-        LimitOwner::Pod { bytes } => format!("pod limit {}", size(*bytes)),
-        LimitOwner::Ancestor { path, bytes } => format!("limit of {path} {}", size(*bytes)),
-        LimitOwner::Nested { bytes } => format!("limit {} of a cgroup inside the container", size(*bytes)),
-        LimitOwner::Node => "the node ran out of memory".to_owned(),
-        LimitOwner::Unknown => "whose limit is not known".to_owned(),
-    };
+    let limit = self::limit(limit);
     let victim = match victim {
         Victim::Main => ", main process",
         Victim::Child => ", child process, the main one with it",
@@ -125,9 +118,21 @@ fn oom(verdict: &Verdict, limit: &LimitOwner, victim: Victim) -> String {
     format!("OOM: {limit}{victim}{peak}")
 }
 
-fn sent_by(sender: &Sender) -> String {
+/// Whose limit, and how large it is.
+pub(super) fn limit(limit: &LimitOwner) -> String {
+    match limit {
+        LimitOwner::Container { bytes } => format!("container limit {}", size(*bytes)),
+        LimitOwner::Pod { bytes } => format!("pod limit {}", size(*bytes)),
+        LimitOwner::Ancestor { path, bytes } => format!("limit of {path} {}", size(*bytes)),
+        LimitOwner::Nested { bytes } => format!("limit {} of a cgroup inside the container", size(*bytes)),
+        LimitOwner::Node => "the node ran out of memory".to_owned(),
+        LimitOwner::Unknown => "whose limit is not known".to_owned(),
+    }
+}
+
+pub(super) fn sent_by(sender: &Sender) -> String {
     match sender {
-        Sender::Agent(why) => format!(" from carob: {}", why_words(*why)),
+        Sender::Agent(why) => format!(" from carob: {}", self::why(*why)),
         Sender::Itself => " raised by itself".to_owned(),
         Sender::Own { pid, comm } => format!(" from process {} ({comm}) of the same container", pid.0),
         Sender::Container { pod, container, pid, comm } => {
@@ -145,13 +150,14 @@ fn kernel_words(reason: KernelReason) -> String {
         KernelReason::Fault { address: None } => ": fault".to_owned(),
         KernelReason::Pipe => ": write to a pipe that nobody reads".to_owned(),
         KernelReason::Timer => ": a timer of its own ran out".to_owned(),
+        KernelReason::CpuTime => ": its CPU time is used up (RLIMIT_CPU)".to_owned(),
         KernelReason::Seccomp => ": system call forbidden by seccomp".to_owned(),
         KernelReason::Teardown => ": the init of its pid namespace exited".to_owned(),
         KernelReason::Other { si_code } => format!(" from the kernel (si_code {si_code})"),
     }
 }
 
-fn why_words(why: Why) -> &'static str {
+pub(super) fn why(why: Why) -> &'static str {
     match why {
         Why::Delete => "pod deleted",
         Why::GraceExpired => "grace period expired",
@@ -170,7 +176,7 @@ fn why_words(why: Why) -> &'static str {
 }
 
 /// Bytes as Kubernetes writes them: the largest unit that fits, cut (not rounded up) to a tenth.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let units = [(1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
     let Some((unit, name)) = units.into_iter().find(|(unit, _)| bytes >= *unit) else {
         return bytes.to_string();

@@ -311,15 +311,20 @@ fn prepare(tools: &Tools, order: &Order) -> Result<Prepared, Error> {
 }
 
 fn make_cgroup(tools: &Tools, order: &Order) -> Result<CgroupId, cgroup::Error> {
-    let (wanted, cgroup) = (order.wanted(), tools.places.attempt_cgroup(&order.id()));
-    let resources = wanted.resources.within(order.spec.resources);
-    let limits = Limits::of(&resources, wanted.oom, None);
+    let cgroup = tools.places.attempt_cgroup(&order.id());
     cgroup.make()?;
-    cgroup.limit(&match order.spec.memory_qos {
-        MemoryQos::Off => limits,
-        MemoryQos::On => limits.protecting(&resources, tools.memory),
-    })?;
+    cgroup.limit(&limits(&order.spec, order.wanted(), tools.memory))?;
     cgroup.id()
+}
+
+/// The limits of one container; `capacity` is the box's memory in bytes.
+pub(super) fn limits(spec: &Spec, wanted: &Container, capacity: u64) -> Limits {
+    let resources = wanted.resources.within(spec.resources);
+    let limits = Limits::of(&resources, wanted.oom, None);
+    match spec.memory_qos {
+        MemoryQos::Off => limits,
+        MemoryQos::On => limits.protecting(&resources, capacity),
+    }
 }
 
 fn spawn(

@@ -12,6 +12,7 @@ pub(crate) mod image_volume;
 mod input;
 pub(crate) mod last_words;
 mod leases;
+pub(crate) mod limits;
 pub(crate) mod log;
 mod lookup;
 pub(crate) mod mounts;
@@ -110,6 +111,11 @@ pub(crate) enum Outcome {
     /// The pod's own address, if it has one.
     SandboxMade(Result<Option<Ipv4Addr>, sandbox::Error>),
     SandboxRemoved(Result<(), sandbox::Error>),
+    /// Of this spec.
+    Limited {
+        spec: Arc<crate::pod::Spec>,
+        result: Result<(), limits::Error>,
+    },
     Started {
         container: usize,
         attempt: u32,
@@ -173,6 +179,11 @@ where
         Step::RemoveSandbox => {
             let (places, network) = (tools.places.clone(), tools.network.clone());
             Outcome::SandboxRemoved(blocking(move || sandbox::remove(&places, &network, &spec.uid)).await)
+        }
+        Step::Limit { attempts } => {
+            let (tools, pod) = (tools.clone(), spec.clone());
+            let result = blocking(move || limits::write(&tools, &pod, &attempts)).await;
+            Outcome::Limited { spec, result }
         }
         Step::Start { container, attempt } => {
             let order = Order { spec, container, attempt, given };

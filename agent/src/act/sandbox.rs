@@ -141,14 +141,19 @@ fn cgroups(places: &Places, spec: &Spec) -> Result<(), cgroup::Error> {
     hand_down(places)?;
     let pod = places.pod_cgroup(&spec.uid);
     pod.make()?;
+    pod.limit(&limits(spec))?;
+    pod.enable()
+}
+
+/// The limits of a pod as a whole.
+pub(super) fn limits(spec: &Spec) -> Limits {
     let limits = Limits::of_pod(&spec.containers, spec.resources, Some(spec.pids.unwrap_or(POD_PIDS)));
     // What a container is to keep its pod has to keep first.
     let memory_min = match spec.memory_qos {
         MemoryQos::Off => None,
         MemoryQos::On => Some(qos::memory_asked(spec)),
     };
-    pod.limit(&Limits { memory_min, ..limits })?;
-    pod.enable()
+    Limits { memory_min, ..limits }
 }
 
 /// Makes the pods' cgroup and enables the controllers on the way down to it, before every pod: whatever manages the

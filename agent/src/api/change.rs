@@ -15,11 +15,12 @@ use super::{
     Api, admission,
     objects::{Answer, Options, WriteQuery, Writing, find, options, readable, shown, whole},
     refusal::Refusal,
+    resize,
     resource::Resource,
     update, workload,
 };
 use crate::{
-    manifest,
+    manifest::{self, allocation},
     pod::annotation,
     store::{Error, Kind},
 };
@@ -36,6 +37,23 @@ const SERVER_SIDE: [&str; 6] = [
     "resourceVersion",
 ];
 
+/// Which object is to change, and what of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target<'a> {
+    pub(super) resource: Resource,
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+    pub(super) part: Part,
+}
+
+/// What of an object a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Whole,
+    /// Of a pod: `pods/resize`.
+    Resources,
+}
+
 /// `PUT /api/v1/namespaces/{namespace}/{plural}/{name}`.
 pub(super) async fn replace(
     State(api): State<Arc<Api>>,
@@ -45,11 +63,8 @@ pub(super) async fn replace(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let resource = Resource::named(&plural)?;
-    let writing = Writing::asked(options(query)?.dry_run.as_deref())?;
-    readable(&headers)?;
-    let object = admission::submitted(resource, &namespace, &whole(body)?)?;
-    let changed = |_: &Value| Ok(object.clone());
-    change(&api, resource, (&namespace, &name), writing, changed).await
+    let target = Target { resource, namespace: &namespace, name: &name, part: Part::Whole };
+    put(&api, target, query, &headers, body).await
 }
 
 /// `PATCH /api/v1/namespaces/{namespace}/{plural}/{name}`.
@@ -61,9 +76,36 @@ pub(super) async fn patch(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let resource = Resource::named(&plural)?;
+    let target = Target { resource, namespace: &namespace, name: &name, part: Part::Whole };
+    merge_into(&api, target, query, &headers, body).await
+}
+
+/// The body takes the object's place.
+pub(super) async fn put(
+    api: &Api,
+    target: Target<'_>,
+    query: Options<WriteQuery>,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
+    let writing = Writing::asked(options(query)?.dry_run.as_deref())?;
+    readable(headers)?;
+    let object = admission::submitted(target.resource, target.namespace, &whole(body)?)?;
+    let changed = |_: &Value| Ok(object.clone());
+    change(api, target, writing, changed).await
+}
+
+/// The body is merged into the object.
+pub(super) async fn merge_into(
+    api: &Api,
+    target: Target<'_>,
+    query: Options<WriteQuery>,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Answer {
     let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
     let writing = Writing::asked(query.dry_run.as_deref())?;
-    merge_patch(&headers)?;
+    merge_patch(headers)?;
     let patch: Value = serde_json::from_slice(&whole(body)?)
         .map_err(|fault| Refusal::bad_request(format!("the patch is not JSON: {fault}")))?;
     if !patch.is_object() {
@@ -71,28 +113,30 @@ pub(super) async fn patch(
     }
     let changed = |current: &Value| {
         let mut object = current.clone();
+        // Not the client's to change.
+        drop(object.as_object_mut().and_then(|object| object.remove("status")));
         // A version in the patch is what the client has seen; the stored one says nothing of that.
         drop(object["metadata"].as_object_mut().and_then(|metadata| metadata.remove("resourceVersion")));
         merge(&mut object, &patch);
-        admission::submitted(resource, &namespace, object.to_string().as_bytes())
+        admission::submitted(target.resource, target.namespace, object.to_string().as_bytes())
     };
-    change(&api, resource, (&namespace, &name), writing, changed).await
+    change(api, target, writing, changed).await
 }
 
 /// Reads, changes and writes back; again if somebody else was quicker, unless the client named the version it means.
 async fn change(
     api: &Api,
-    resource: Resource,
-    (namespace, name): (&str, &str),
+    target: Target<'_>,
     writing: Writing,
     changed: impl Fn(&Value) -> Result<Value, Refusal>,
 ) -> Answer {
+    let Target { resource, namespace, name, .. } = target;
     loop {
         let current = find(api, resource, namespace, name).await?;
         let mut wanted = changed(&current)?;
         update::without_shown(&mut wanted, &current, &api.picture.borrow().node);
         let pinned = expected(resource, name, &wanted, &current)?;
-        let next = admissible(resource, name, wanted, &current)?;
+        let next = admissible(target, wanted, &current)?;
         if writing == Writing::Dry {
             return Ok(Json(shown(api, resource, next)));
         }
@@ -132,7 +176,8 @@ fn expected(resource: Resource, name: &str, wanted: &Value, current: &Value) -> 
 }
 
 /// The object as it may be stored in the place of `current`.
-fn admissible(resource: Resource, name: &str, mut next: Value, current: &Value) -> Result<Value, Refusal> {
+fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Value, Refusal> {
+    let Target { resource, name, part, .. } = target;
     let file = |object: &Value| {
         object["metadata"]["annotations"].get(annotation::MANIFEST).and_then(Value::as_str).map(str::to_owned)
     };
@@ -146,7 +191,11 @@ fn admissible(resource: Resource, name: &str, mut next: Value, current: &Value) 
     }
     match resource.kind {
         Kind::Pod => {
-            if let Some(bar) = update::barred(&current["spec"], &next["spec"]) {
+            let barred = match part {
+                Part::Whole => update::barred(&current["spec"], &next["spec"]),
+                Part::Resources => resize::barred(current, &next),
+            };
+            if let Some(bar) = barred {
                 return Err(Refusal::barred(resource, name, &bar));
             }
         }
@@ -182,7 +231,12 @@ fn admissible(resource: Resource, name: &str, mut next: Value, current: &Value) 
         Kind::Pod if next["spec"] != current["spec"] => {
             let generation = current["metadata"]["generation"].as_u64().unwrap_or(1);
             next["metadata"]["generation"] = json!(generation + 1);
+            match part {
+                Part::Resources => allocation::keep(&mut next, current),
+                Part::Whole => allocation::hand_on(&mut next, current),
+            }
         }
+        Kind::Pod => allocation::hand_on(&mut next, current),
         _ => (),
     }
     Ok(next)

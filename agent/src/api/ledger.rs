@@ -32,17 +32,26 @@ pub(super) struct LedgerQuery {
     namespace: Option<String>,
     pod: Option<String>,
     last: Option<u32>,
+    /// With the source of each fact.
+    evidence: bool,
 }
 
 pub(super) async fn rows(
     State(api): State<Arc<Api>>,
     query: Result<Query<LedgerQuery>, QueryRejection>,
 ) -> Answer {
-    let LedgerQuery { namespace, pod, last } = options(query)?;
+    let LedgerQuery { namespace, pod, last, evidence } = options(query)?;
     let selector = Selector { namespace, pod, last };
     let rows = api.journal.ledger(selector).await.map_err(|error| Refusal::internal(&error))?;
     let picture = api.picture.borrow();
-    Ok(Json(json!({"items": rows.iter().map(|found| row(found, &picture)).collect::<Vec<_>>()})))
+    let shown = rows.iter().map(|found| {
+        let mut shown = row(found, &picture);
+        if let Some(end) = found.end.as_ref().filter(|_| evidence) {
+            shown["evidence"] = facts(end);
+        }
+        shown
+    });
+    Ok(Json(json!({"items": shown.collect::<Vec<_>>()})))
 }
 
 fn row(row: &Row, picture: &Picture) -> Value {
@@ -63,6 +72,15 @@ fn row(row: &Row, picture: &Picture) -> Value {
         "startedAt": started.and_then(|stamp| when(picture, boot, stamp)),
         "end": row.end.as_ref().map(|end| self::end(end, picture)),
     })
+}
+
+/// Where each fact comes from; `unknown` says why there is none.
+fn facts(end: &End) -> Value {
+    let fact = |fact: &account::Fact| match &fact.value {
+        Some(value) => json!({"fact": fact.name, "value": value, "source": fact.from}),
+        None => json!({"fact": fact.name, "value": null, "unknown": fact.from}),
+    };
+    account::evidence(&end.ended.verdict, end.ended.started).iter().map(fact).collect()
 }
 
 /// What became of it. An unknown is `null` here, never a number that looks like an answer.

@@ -16,6 +16,7 @@ mod logs;
 mod objects;
 mod pod;
 mod refusal;
+mod resize;
 mod resource;
 mod selector;
 mod update;
@@ -112,6 +113,7 @@ fn about_routes() -> Router<Arc<Api>> {
 }
 
 fn object_routes() -> Router<Arc<Api>> {
+    let resize = get(resize::read).put(resize::replace).patch(resize::patch);
     let roots = ["/api/v1", "/apis/apps/v1", "/apis/batch/v1"];
     let objects = roots.into_iter().fold(Router::new(), |router, root| {
         let one = get(objects::read).put(change::replace).patch(change::patch).delete(objects::delete);
@@ -128,6 +130,7 @@ fn object_routes() -> Router<Arc<Api>> {
         .route("/api/v1/namespaces/{namespace}/events", get(events::list_namespace))
         .route("/api/v1/namespaces/{namespace}/events/{name}", get(events::read))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::log))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", resize)
         .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec))
         .layer(DefaultBodyLimit::max(OBJECT_LIMIT))
 }

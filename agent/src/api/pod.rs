@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::date;
 use crate::{
-    account, manifest,
+    account,
+    manifest::{self, allocation},
     picture::{Picture, PodPicture},
     pod::{
         AttemptId, PodName, PodUid, Role, Stamp, qos,
@@ -29,7 +30,9 @@ pub(super) fn shown(mut object: Value, picture: &Picture) -> Value {
     };
     let class = match pod {
         Some(pod) => Some(qos::class(&pod.spec)),
-        None => manifest::spec(&object, PodUid(uid(&object).to_owned())).ok().map(|spec| qos::class(&spec)),
+        None => manifest::spec(&allocation::in_force(&object), PodUid(uid(&object).to_owned()))
+            .ok()
+            .map(|spec| qos::class(&spec)),
     };
     if let Some(class) = class {
         status["qosClass"] = json!(class.name());
@@ -59,7 +62,8 @@ fn status(pod: &PodPicture, picture: &Picture) -> Value {
     let start = status.start.and_then(|start| when(picture, &picture.boot, start));
     let (main, init): (Vec<&ContainerStatus>, Vec<&ContainerStatus>) =
         status.containers.iter().partition(|one| one.role == Role::Main);
-    let shown = |list: &[&ContainerStatus]| list.iter().map(|one| container(one, picture)).collect();
+    let given = allocation::in_force(&pod.object);
+    let shown = |list: &[&ContainerStatus]| list.iter().map(|one| container(one, &given, picture)).collect();
     let generation = pod.object["metadata"].get("generation").cloned();
     sparse([
         ("observedGeneration", generation),
@@ -92,9 +96,9 @@ fn condition(condition: &Condition, pod: &PodPicture, picture: &Picture) -> Valu
     ])
 }
 
-fn container(status: &ContainerStatus, picture: &Picture) -> Value {
+fn container(status: &ContainerStatus, given: &Value, picture: &Picture) -> Value {
     let last = status.last.as_ref().map_or_else(|| json!({}), |ended| terminated(ended, picture));
-    json!({
+    let mut shown = json!({
         "name": status.name,
         "image": status.image,
         "imageID": status.image_id.as_deref().unwrap_or_default(),
@@ -104,7 +108,24 @@ fn container(status: &ContainerStatus, picture: &Picture) -> Value {
         "restartCount": status.restarts,
         "state": state(&status.state, picture),
         "lastState": last,
-    })
+    });
+    let resources = resources(given, &status.name);
+    if let Some(requests) = resources["requests"].as_object().filter(|requests| !requests.is_empty()) {
+        shown["allocatedResources"] = json!(requests);
+    }
+    if resources.as_object().is_some_and(|resources| !resources.is_empty()) {
+        shown["resources"] = resources;
+    }
+    shown
+}
+
+/// What the container was given.
+fn resources(given: &Value, name: &str) -> Value {
+    let lists = ["containers", "initContainers"].map(|list| given["spec"][list].as_array());
+    let mut all = lists.into_iter().flatten().flatten();
+    all.find(|container| container["name"] == name)
+        .map(|found| found["resources"].clone())
+        .unwrap_or_default()
 }
 
 /// The attempt that a container's id and log belong to: the current one, else the one before.

@@ -4,6 +4,7 @@
 
 mod age;
 mod apply;
+mod autopsy;
 mod check;
 mod client;
 mod configs;
@@ -77,7 +78,7 @@ pub(crate) async fn run(verb: Verb, config: &Config) -> anyhow::Result<ExitCode>
         Verb::Why(verb) => verb.run(&client).await,
         Verb::Events(verb) => verb.run(&client, now()).await,
         Verb::Image(verb) => verb.run(&client, now()).await,
-        Verb::Check(verb) => verb.run(config),
+        Verb::Check(verb) => verb.run(&client, config).await,
         Verb::Version => version(&client).await,
     }
 }

@@ -58,6 +58,9 @@ pub(crate) struct Why {
     /// All that is remembered, not only the last few
     #[arg(long)]
     all: bool,
+    /// Say for each fact where it comes from, and of what is not known why
+    #[arg(long)]
+    evidence: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value = "table")]
     output: Shape,
@@ -76,6 +79,7 @@ impl Why {
             ("namespace", Some(self.scope.namespace.clone())),
             ("pod", Some(self.pod.clone())),
             ("last", (!self.all).then(|| LAST.to_string())),
+            ("evidence", self.evidence.then(|| "true".to_owned())),
         ]);
         let answer = client.fetch(&format!("/carob/v1/ledger{query}")).await?;
         let rows = answer["items"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -107,6 +111,9 @@ fn text(rows: &[Value], width: Option<usize>) -> String {
         text.push_str(&format!("{line}\n"));
         for part in wrapped(&meaning(row), width.map(|width| width.saturating_sub(4).max(16))) {
             text.push_str(&format!("    {part}\n"));
+        }
+        for fact in row["evidence"].as_array().into_iter().flatten() {
+            text.push_str(&format!("      {}\n", evidence(fact)));
         }
     }
     text
@@ -148,6 +155,14 @@ fn meaning(row: &Value) -> String {
     let said = end["said"].as_str().map(|said| format!("; it said: {}", said.trim_end()));
     let reason = end["reason"].as_str().unwrap_or("Unknown");
     format!("{reason}: {message}{inferred}{}", said.unwrap_or_default())
+}
+
+fn evidence(fact: &Value) -> String {
+    let text = |field: &str| fact[field].as_str().unwrap_or_default();
+    match fact["value"].as_str() {
+        Some(value) => format!("{}: {value} [{}]", text("fact"), text("source")),
+        None => format!("{}: unknown, because {}", text("fact"), text("unknown")),
+    }
 }
 
 /// Drops the fraction of a second.

@@ -7,6 +7,7 @@
 //!                                   (fields, types)         (fate, values)   with defaults ─ spec ─► pod::Spec
 //! ```
 
+pub(crate) mod allocation;
 mod annotations;
 mod check;
 mod defaults;

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::pod::{
     Access, Container, Deaf, HostPathKind, MemoryQos, OomScope, PodName, PodUid, Propagation, PullPolicy,
-    Resources, Restart, RestartPolicy, Role, Spec, Stdin, Streams, Volume, VolumeMount, VolumeSource,
-    annotation,
+    ResizePolicy, Resizing, Resources, Restart, RestartPolicy, Role, Spec, Stdin, Streams, Volume,
+    VolumeMount, VolumeSource, annotation,
     restart::{Action, Codes, ExitRule},
     source::SubPath,
     termination::{Policy, Termination},
@@ -180,9 +180,18 @@ fn container(
         working_dir: container.working_dir.filter(|path| !path.is_empty()),
         mounts: container.volume_mounts.unwrap_or_default().into_iter().map(mount).collect(),
         storage: storage::of_container(container.resources.as_ref()),
+        resize: resize_policy(container.resize_policy.as_deref().unwrap_or_default()),
         resources: resources(&container.resources.unwrap_or_default(), &at.field("resources"))?,
         security: security::of_container(container.security_context.as_ref(), context),
     })
+}
+
+fn resize_policy(rules: &[v1::ContainerResizePolicy]) -> ResizePolicy {
+    let of = |name: &str| match rules.iter().find(|rule| rule.resource_name == name) {
+        Some(rule) if rule.restart_policy == "RestartContainer" => Resizing::RestartContainer,
+        _ => Resizing::NotRequired,
+    };
+    ResizePolicy { cpu: of("cpu"), memory: of("memory") }
 }
 
 fn pull_policy(policy: Option<&str>, at: &Path<'_>) -> Result<PullPolicy, Fault> {

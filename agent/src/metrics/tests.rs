@@ -138,6 +138,7 @@ fn picture() -> Picture {
     Picture {
         address: std::net::Ipv4Addr::new(192, 0, 2, 1),
         node: "a \"box\\\"\nof mine".to_owned(),
+        capacity: crate::picture::Capacity { cpu: 4000, memory: 8 << 30 },
         boot: boot(),
         offsets: BTreeMap::from([(boot(), BOOTED)]),
         pods: [web, new].map(|pod| (pod.spec.name.clone(), Arc::new(pod))).into(),

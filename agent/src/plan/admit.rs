@@ -32,7 +32,7 @@ impl Room {
     }
 
     /// What is left when that is taken.
-    fn without(self, taken: Self) -> Self {
+    pub(crate) fn without(self, taken: Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(taken.cpu),
             memory: self.memory.saturating_sub(taken.memory),

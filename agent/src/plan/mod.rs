@@ -18,6 +18,7 @@ mod hook;
 mod order;
 mod phase;
 pub(crate) mod probe;
+pub(crate) mod resize;
 pub(crate) mod restart;
 pub(crate) mod round;
 mod status;
@@ -58,6 +59,9 @@ pub(crate) struct Observed {
     /// Why the box has no room for it yet, in the scheduler's words.
     pub(crate) held: Option<String>,
     pub(crate) sandbox: Sandbox,
+    pub(crate) limits: resize::Limits,
+    /// Why it does not have the resources that it asks for now.
+    pub(crate) pending: Option<resize::Pending>,
     /// In the order of the spec.
     pub(crate) containers: Vec<Seen>,
     /// Activities of the pod as a whole that are under way.
@@ -108,6 +112,7 @@ pub(crate) struct Failure {
 pub(crate) enum PodActivity {
     MakeSandbox,
     RemoveSandbox,
+    Limit,
     Forget,
 }
 
@@ -167,6 +172,10 @@ pub(crate) enum State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     MakeSandbox,
+    /// Writes the pod's limits and those of these attempts, by container.
+    Limit {
+        attempts: Vec<(usize, u32)>,
+    },
     Start {
         container: usize,
         attempt: u32,
@@ -228,8 +237,9 @@ impl Observed {
             health: Health::new(&container.probes),
         };
         let containers = spec.containers.iter().map(untouched).collect();
-        let (sandbox, busy) = (Sandbox::Absent, BTreeSet::new());
-        Self { boot, since: now, deletion: None, early: None, held: None, sandbox, containers, busy }
+        let (sandbox, busy, limits) = (Sandbox::Absent, BTreeSet::new(), resize::Limits::default());
+        let (deletion, early, held, pending) = (None, None, None, None);
+        Self { boot, since: now, deletion, early, held, sandbox, limits, pending, containers, busy }
     }
 
     /// No main container will ever run again, even if nobody deletes the pod.
@@ -324,6 +334,7 @@ fn keep_going(spec: &Spec, seen: &Observed, now: Stamp, plan: &mut Plan) {
             false
         }
     };
+    let ready = ready && resize::attend(seen, now, plan);
     let between_rounds = round::is_clearing(seen) || round::called_for(spec, seen, now).is_some();
     for (container, each) in seen.containers.iter().enumerate() {
         match &each.state {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Observed, Sandbox, Seen, State, ending, order, phase::phase, restart, round};
+use super::{Failure, Observed, Sandbox, Seen, State, ending, order, phase::phase, resize, restart, round};
 use crate::pod::{
     Container, Role, Spec, Stamp,
     status::{Condition, ContainerState, ContainerStatus, Ended, Phase, PodStatus, Readiness, Truth},
@@ -184,6 +184,7 @@ fn conditions(spec: &Spec, seen: &Observed, phase: Phase, containers: &[Containe
         condition("PodScheduled", None),
     ];
     all.extend(all_restarting(spec, seen));
+    all.extend(resize::conditions(seen));
     all
 }
 

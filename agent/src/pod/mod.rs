@@ -161,6 +161,7 @@ pub(crate) struct Container {
     pub(crate) streams: Streams,
     pub(crate) mounts: Vec<VolumeMount>,
     pub(crate) resources: Resources,
+    pub(crate) resize: ResizePolicy,
     /// `resources.limits.ephemeral-storage`.
     pub(crate) storage: Option<storage::Limit>,
     pub(crate) probes: probe::Probes,
@@ -169,6 +170,30 @@ pub(crate) struct Container {
     pub(crate) deaf: Deaf,
     pub(crate) security: Security,
     pub(crate) termination: termination::Termination,
+}
+
+/// `resizePolicy`: whether a container has to be started again for a change of its resources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResizePolicy {
+    pub(crate) cpu: Resizing,
+    pub(crate) memory: Resizing,
+}
+
+/// What a change of one resource takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Resizing {
+    #[default]
+    NotRequired,
+    RestartContainer,
+}
+
+impl ResizePolicy {
+    /// Whether the step from one to the other takes a new start.
+    pub(crate) fn restarts(self, from: &Resources, to: &Resources) -> bool {
+        let cpu = (from.cpu_limit, from.cpu_request) != (to.cpu_limit, to.cpu_request);
+        let memory = (from.memory_limit, from.memory_request) != (to.memory_limit, to.memory_request);
+        cpu && self.cpu == Resizing::RestartContainer || memory && self.memory == Resizing::RestartContainer
+    }
 }
 
 /// `tty`: what a container's standard streams are.

@@ -101,6 +101,8 @@ pub(crate) enum KernelReason {
     Pipe,
     /// A timer or an alarm.
     Timer,
+    /// All the CPU time that it may have is used up (`RLIMIT_CPU`).
+    CpuTime,
     /// A system call that the seccomp profile forbids.
     Seccomp,
     /// The end of its pid namespace.

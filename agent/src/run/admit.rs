@@ -19,6 +19,11 @@ impl Kept {
         seen.sandbox != Sandbox::Absent || !seen.busy.is_empty() || !seen.containers.iter().all(idle)
     }
 
+    /// It was let in, and is there.
+    pub(super) fn takes_room(&self) -> bool {
+        self.admitted && !self.is_done()
+    }
+
     /// It takes no room any more.
     fn is_done(&self) -> bool {
         let stopped = |seen: &crate::plan::Seen| {
@@ -35,7 +40,7 @@ impl Agent {
         for kept in self.pods.values_mut().filter(|kept| !kept.admitted) {
             kept.admitted = kept.has_begun();
         }
-        let counted = self.pods.values().filter(|kept| kept.admitted && !kept.is_done());
+        let counted = self.pods.values().filter(|kept| kept.takes_room());
         let specs: Vec<Arc<Spec>> = counted.map(|kept| kept.spec.clone()).collect();
         let taken: Vec<Asked<'_>> = specs.iter().map(|spec| Asked::by(spec)).collect();
         let mut waiting: Vec<&mut Kept> =

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     act::{chain, container, sandbox},
     kernel::pidfd::{PidFd, start_ticks},
-    plan::{Failure, Hooks, Sandbox, State, restart},
+    plan::{Failure, Hooks, Sandbox, State, resize::Limits, restart},
     pod::{
         AttemptId, Pid, PodUid, Stamp,
         status::{Ended, Live},
@@ -83,6 +83,7 @@ impl Agent {
         // An address outlives the boot, and has to be given back even if the pod is not wanted any more.
         if of_this_boot || address.is_some() {
             kept.seen.sandbox = unsure();
+            kept.seen.limits = Limits::Unsure;
         }
         if let Some(first) = self.journal.first_start(&kept.spec.uid, &self.boot).await? {
             kept.seen.since = kept.seen.since.min(first);

@@ -15,6 +15,7 @@ impl Kept {
         for (container, before) in old.containers.iter().enumerate() {
             self.compare_image(container, &before.image, now);
         }
+        self.compare_resources(&old, now);
     }
 
     /// A container runs, ran or was to run this image. If it is to be another by now, what runs is ended for it, and what

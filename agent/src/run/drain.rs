@@ -15,7 +15,7 @@ use crate::{
     },
     config::Config,
     kernel::pidfd::PidFd,
-    manifest,
+    manifest::{self, allocation},
     plan::MIN_GRACE,
     pod::{PodUid, Spec, Stamp, verdict::Why},
     ready,
@@ -57,7 +57,7 @@ async fn specs(store: &Store) -> BTreeMap<PodUid, Spec> {
     let Ok((pods, _)) = store.objects().list(Kind::Pod, None).await else { return BTreeMap::new() };
     let spec = |object: &serde_json::Value| {
         let uid = PodUid(object["metadata"]["uid"].as_str()?.to_owned());
-        Some((uid.clone(), manifest::spec(object, uid).ok()?))
+        Some((uid.clone(), manifest::spec(&allocation::in_force(object), uid).ok()?))
     };
     pods.iter().filter_map(spec).collect()
 }

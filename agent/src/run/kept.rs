@@ -40,6 +40,8 @@ pub(super) struct Kept {
     pub(super) admitted: bool,
     /// The pod's own address, while it has one.
     pub(super) address: Option<Ipv4Addr>,
+    /// What it asks for, if that is not what it was given.
+    pub(super) asked: Option<Spec>,
     /// What is still to be told of it.
     pub(super) news: Vec<News>,
 }
@@ -57,6 +59,7 @@ impl Kept {
             came,
             admitted: false,
             address: None,
+            asked: None,
             news: Vec::new(),
         }
     }
@@ -97,6 +100,7 @@ impl Kept {
         match *step {
             Step::MakeSandbox => drop(self.seen.busy.insert(PodActivity::MakeSandbox)),
             Step::RemoveSandbox => drop(self.seen.busy.insert(PodActivity::RemoveSandbox)),
+            Step::Limit { .. } => drop(self.seen.busy.insert(PodActivity::Limit)),
             Step::Forget => drop(self.seen.busy.insert(PodActivity::Forget)),
             Step::Start { container, .. } => self.at(container).busy = Some(ContainerActivity::Start),
             Step::Clear { container, .. } => self.at(container).busy = Some(ContainerActivity::Clear),
@@ -149,6 +153,7 @@ impl Kept {
                     }
                 };
             }
+            Outcome::Limited { spec, result } => self.limited(&spec, result, now),
             Outcome::Started { container, attempt, result } => self.started(container, attempt, result, now),
             Outcome::Hooked { container, attempt, hook, result } => {
                 self.hooked(container, attempt, hook, result, now);

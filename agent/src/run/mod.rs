@@ -18,6 +18,7 @@ mod manifests;
 mod news;
 mod objects;
 mod probes;
+mod resize;
 mod round;
 mod show;
 mod start;
@@ -154,6 +155,7 @@ impl Agent {
         self.count_departing(clock::now()).await;
         self.end_overdue(clock::now()).await;
         self.begin_rounds(clock::now()).await;
+        self.allocate().await;
         let now = clock::now();
         self.admit(now);
         let mut wake_at = None;

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{Agent, clock, kept::Kept, volumes::Projections};
 use crate::{
     act::{self, mounts},
-    manifest,
-    pod::{PodUid, VolumeSource},
+    manifest::{self, allocation},
+    pod::{PodUid, Spec, VolumeSource},
     store::Kind,
 };
 
@@ -43,7 +43,11 @@ impl Agent {
                     if let Some(grace) = deletion(&object) {
                         kept.delete(grace, clock::now());
                     }
-                    match manifest::spec(&object, uid.clone()) {
+                    kept.asked = asked(&object, &uid);
+                    if kept.asked.is_none() {
+                        kept.seen.pending = None;
+                    }
+                    match manifest::spec(&allocation::in_force(&object), uid.clone()) {
                         Ok(spec) if spec != *kept.spec => kept.renew(spec, clock::now()),
                         Ok(_) => (),
                         Err(faults) => tracing::error!(%uid, %faults, "a changed pod cannot be read"),
@@ -92,7 +96,8 @@ impl Agent {
     }
 
     async fn take_in(&mut self, uid: PodUid, object: Value) {
-        let spec = match manifest::spec(&object, uid.clone()) {
+        let asked = asked(&object, &uid);
+        let spec = match manifest::spec(&allocation::in_force(&object), uid.clone()) {
             Ok(spec) => Arc::new(spec),
             Err(faults) => {
                 tracing::error!(%uid, %faults, "a stored pod cannot be read");
@@ -102,6 +107,7 @@ impl Agent {
         tracing::info!(pod = %spec.name, %uid, "new pod");
         let grace = deletion(&object);
         let mut kept = Kept::new(spec, Arc::new(object), self.boot.clone(), clock::now());
+        kept.asked = asked;
         if let Err(e) = self.recall(&mut kept).await {
             self.store_error = Some(act::chain(&e));
             tracing::error!(error = %act::chain(&e), %uid, "a pod's earlier attempts cannot be read");
@@ -112,6 +118,11 @@ impl Agent {
         }
         self.pods.insert(uid, kept);
     }
+}
+
+/// What the pod asks for, if that is not what it was given.
+fn asked(object: &Value, uid: &PodUid) -> Option<Spec> {
+    manifest::spec(&allocation::wish(object)?, uid.clone()).ok()
 }
 
 /// The grace period, if the object is marked for deletion.

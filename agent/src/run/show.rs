@@ -8,7 +8,7 @@ use std::{
 use super::{Agent, clock, kept::Kept};
 use crate::{
     act::network,
-    picture::{Health, Picture, PodPicture},
+    picture::{Capacity, Health, Picture, PodPicture},
     plan,
     pod::{
         PodName, Stamp,
@@ -30,7 +30,17 @@ impl Agent {
         let offsets = self.journal.offsets().await.unwrap_or_else(|_| before.offsets.clone());
         let (node, boot) = (self.config.node.clone(), self.boot.clone());
         let address = network::host_address();
-        self.picture.send_replace(Arc::new(Picture { node, address, boot, offsets, pods, totals, health }));
+        let capacity = Capacity { cpu: self.node.cpu, memory: self.node.memory };
+        self.picture.send_replace(Arc::new(Picture {
+            node,
+            address,
+            capacity,
+            boot,
+            offsets,
+            pods,
+            totals,
+            health,
+        }));
     }
 
     /// The store learns how far the wall clock is from the boot clock, should somebody have set it.

@@ -207,6 +207,7 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
     Picture {
         node: config.node.clone(),
         address: act::network::host_address(),
+        capacity: crate::picture::Capacity::default(),
         boot,
         offsets: BTreeMap::new(),
         pods: BTreeMap::new(),

@@ -15,6 +15,7 @@
 mod confine;
 mod create;
 mod devices;
+mod die;
 mod exec;
 mod executor;
 mod network;
@@ -43,6 +44,11 @@ pub(crate) enum Verb {
     Exec(exec::Order),
     /// Holds a pod's shared namespace of processes.
     Pause(pause::Order),
+    /// Ends in a way that is known beforehand.
+    Die {
+        #[command(subcommand)]
+        death: die::Death,
+    },
     /// Connects a pod to the network, or cuts it off.
     Network {
         #[command(subcommand)]
@@ -68,6 +74,7 @@ pub(crate) fn run(verb: &Verb) -> ExitCode {
         Verb::Create { root, id, bundle } => create::create(root, id, bundle),
         Verb::Exec(order) => exec::exec(order),
         Verb::Pause(order) => pause::pause(order),
+        Verb::Die { death } => die::die(*death),
         Verb::Network { change } => network::run(change),
     }
 }

@@ -1,5 +1,7 @@
 //! The first deaths: each is said alike by the status, by the ledger and by the metrics, with who did it and whose limit it was.
 
+mod above;
+mod autopsy;
 mod truth;
 
 use std::{process::Command, time::Duration};
@@ -30,6 +32,11 @@ pub(crate) fn cases() -> Vec<Case> {
         case("after_the_grace_period_carob_kills_and_says_so", grace_expired),
         case("the_code_is_the_processs_not_its_leaders", leader_first),
         case("the_victim_is_charged_and_the_senders_pod_named", killed_from_another_pod),
+        case("the_limit_of_a_cgroup_above_the_pods_is_named", above::ancestor),
+        case("a_node_without_memory_is_named", above::node),
+        case("why_a_container_was_to_end_outlives_the_agent", above::asked_before),
+        case("a_box_can_be_examined_by_its_user", autopsy::performed),
+        case("each_fact_has_its_source_or_a_reason", autopsy::evidence),
         case("other_processes_of_a_container_are_not_its_end", children_do_not_count),
         Case {
             name: "every_row_of_the_truth_table_holds",

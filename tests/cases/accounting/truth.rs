@@ -3,7 +3,7 @@
 //!
 //! Pods are made some at a time, all of a batch at once; then each row's deed is done, then each row's end is read.
 
-use std::{os::unix::process::CommandExt, process::Command};
+use std::{fs, os::unix::process::CommandExt, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -15,6 +15,9 @@ use crate::{
 
 const TABLE: &str = include_str!("../../truth.tsv");
 const BATCH: usize = 12;
+/// A system call costs the life of who makes it.
+const PROFILE: &str = "truth.json";
+const PROFILES: &str = "/var/lib/carob/seccomp";
 /// From this pod others are killed: it sees the processes of the box.
 const SENDER: &str = "truth-sender";
 
@@ -54,6 +57,9 @@ fn rows() -> Result<Vec<Row<'static>>> {
 
 pub(super) fn holds(world: &World) -> Result<()> {
     ready(world)?;
+    let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#;
+    fs::create_dir_all(PROFILES).context("create the profiles' directory")?;
+    fs::write(format!("{PROFILES}/{PROFILE}"), profile).context("write a profile")?;
     let sender = Pod::apply(world, SENDER, &manifest_of(SENDER, "hostpid", "sleep"))?;
     sender.await_running("main")?;
     let rows = rows()?;
@@ -86,6 +92,15 @@ fn manifest_of(name: &str, words: &str, runs: &str) -> String {
             ("shm", _) => {
                 spec += "  volumes: [{ name: shm, emptyDir: { medium: Memory } }]\n";
                 container += "      volumeMounts: [{ name: shm, mountPath: /big }]\n";
+            }
+            ("disk", size) => {
+                spec += &format!("  volumes: [{{ name: disk, emptyDir: {{ sizeLimit: {size} }} }}]\n");
+                container += "      volumeMounts: [{ name: disk, mountPath: /big }]\n";
+            }
+            ("strict", _) => {
+                container += &format!(
+                    "      securityContext: {{ seccompProfile: {{ type: Localhost, localhostProfile: {PROFILE} }} }}\n"
+                );
             }
             ("mem", size) => container += &format!("      resources: {{ limits: {{ memory: {size} }} }}\n"),
             ("group", flag) => {

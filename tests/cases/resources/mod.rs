@@ -1,6 +1,7 @@
 //! What a pod asks of the box, what it gets, and what becomes of it when it takes more.
 
 mod qos;
+mod resize;
 mod room;
 mod storage;
 mod update;
@@ -21,6 +22,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("another_image_restarts_the_container_whatever_the_policy", update::image),
         case("a_deadline_may_be_set_on_a_pod_that_runs", update::deadline),
         case("nothing_else_of_a_pod_changes_in_place", update::refused),
+        case("a_running_pod_gets_other_limits", resize::in_place),
+        case("what_cannot_be_given_now_is_waited_for", resize::not_now),
         case("a_pod_that_fills_the_disk_is_evicted", storage::evicted),
         Case {
             name: "an_eviction_outlives_the_agent",

@@ -120,9 +120,13 @@ pub(crate) fn clippy(place: &Place) -> Result<[Tool; 2]> {
     Ok([product, own].map(|clippy| clippy.args(["--", "-D", "warnings"])))
 }
 
-/// cargo as xtask itself is built with.
+/// cargo as xtask itself is built with. What `cargo run` has told xtask of its own package it does not hear: build
+/// scripts that look at it (ring's does) would run again after each cargo called by hand.
 fn own_cargo(place: &Place) -> Tool {
-    tool(env!("CARGO")).dir(&place.root).env("CARGO_TARGET_DIR", place.target())
+    let told = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let own = told.filter(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+    let cargo = own.fold(tool(env!("CARGO")), |cargo, name| cargo.without_env(&name));
+    cargo.dir(&place.root).env("CARGO_TARGET_DIR", place.target())
 }
 
 /// cargo with all that must be the same in each call: else it compiles everything again.

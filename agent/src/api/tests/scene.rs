@@ -59,6 +59,7 @@ pub(in crate::api) fn picture() -> Picture {
     Picture {
         address: std::net::Ipv4Addr::new(192, 0, 2, 1),
         node: "box".to_owned(),
+        capacity: crate::picture::Capacity::default(),
         boot: boot(),
         offsets: BTreeMap::from([(boot(), BOOT * 1_000_000_000)]),
         pods: BTreeMap::new(),

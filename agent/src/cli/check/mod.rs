@@ -1,6 +1,6 @@
 //! `carob check`: what this box has, what it lacks, and what that costs. `--uninstall`: what carob has left on it.
 //!
-//! It needs no agent, and changes nothing.
+//! It needs no agent, and changes nothing; `--autopsy` needs one, and takes away what it makes.
 
 mod leftovers;
 mod network;
@@ -9,6 +9,8 @@ mod probe;
 use std::process::ExitCode;
 
 use super::{
+    autopsy,
+    client::Client,
     output::{self, say},
     table::Table,
 };
@@ -23,6 +25,9 @@ pub(crate) struct Check {
     /// List what carob has left on this box instead, and how to remove it
     #[arg(long)]
     uninstall: bool,
+    /// Run a dozen deaths in containers of the agent instead, and compare what it records with what was done
+    #[arg(long, conflicts_with = "uninstall")]
+    autopsy: bool,
 }
 
 /// One thing looked at.
@@ -47,7 +52,10 @@ enum State {
 }
 
 impl Check {
-    pub(super) fn run(self, config: &Config) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, client: &Client, config: &Config) -> anyhow::Result<ExitCode> {
+        if self.autopsy {
+            return autopsy::run(client).await;
+        }
         if self.uninstall {
             say(&leftovers::table(config).render(output::width()))?;
             return Ok(ExitCode::SUCCESS);

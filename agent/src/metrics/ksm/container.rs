@@ -42,6 +42,16 @@ fn of_mains(picture: &Picture) -> Vec<Family> {
             "With which code the attempt before the current one ended; absent if nobody knows.",
             last_exit_code,
         ),
+        gauge(
+            "kube_pod_container_status_last_terminated_timestamp",
+            "When the attempt before the current one ended, seconds since 1970.",
+            last_time,
+        ),
+        gauge(
+            "kube_pod_container_state_started",
+            "Since when the container runs, seconds since 1970.",
+            started,
+        ),
         gauge("kube_pod_container_status_ready", "1 while the container is ready.", ready),
         Family::counter(
             "kube_pod_container_status_restarts",
@@ -166,6 +176,16 @@ fn reason(member: &Member<'_>, ended: &Ended) -> Series {
 fn last_exit_code(member: &Member<'_>) -> Option<Series> {
     let code = member.status.last.as_ref()?.verdict.code?;
     Some(member.series([], f64::from(code)))
+}
+
+fn last_time(member: &Member<'_>) -> Option<Series> {
+    let last = member.status.last.as_ref().filter(|last| last.boot == member.pod.picture.boot)?;
+    Some(member.series([], member.pod.seconds(last.verdict.finished)?))
+}
+
+fn started(member: &Member<'_>) -> Option<Series> {
+    let ContainerState::Running(live) = &member.status.state else { return None };
+    Some(member.series([], member.pod.seconds(live.started)?))
 }
 
 fn ready(member: &Member<'_>) -> Option<Series> {

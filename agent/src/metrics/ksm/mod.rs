@@ -2,6 +2,8 @@
 //! <https://github.com/kubernetes/kube-state-metrics/blob/main/docs/metrics/workload/pod-metrics.md>
 
 mod container;
+mod resources;
+mod state;
 
 use std::collections::BTreeSet;
 
@@ -47,7 +49,12 @@ pub(super) fn families(picture: &Picture) -> Vec<Family> {
             of_pods(picture, ready),
         ),
     ];
+    families.extend(state::families(picture));
     families.extend(container::families(picture));
+    families.extend(resources::families(picture));
+    if !picture.pods.is_empty() {
+        families.extend(resources::of_node(picture));
+    }
     families
 }
 

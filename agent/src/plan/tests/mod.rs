@@ -2,6 +2,7 @@
 
 mod causes;
 mod hooks;
+mod resizing;
 mod roles;
 mod rounds;
 mod workload;
@@ -115,6 +116,8 @@ fn pod(sandbox: Sandbox, seen: Seen) -> Observed {
         deletion: None,
         early: None,
         sandbox,
+        limits: resize::Limits::default(),
+        pending: None,
         held: None,
         containers: vec![seen],
         busy: BTreeSet::new(),
@@ -475,6 +478,10 @@ impl World {
                 self.seen.sandbox = Sandbox::Failed(Failure { at: now, ..failure(1) });
             }
             Step::MakeSandbox => self.seen.sandbox = Sandbox::Ready,
+            Step::Limit { .. } if fails => {
+                self.seen.limits = resize::Limits::Failed(Failure { at: now, ..failure(1) });
+            }
+            Step::Limit { .. } => self.seen.limits = resize::Limits::Written,
             Step::Start { container, attempt } => {
                 self.assert_its_turn(container);
                 let seen = &mut self.seen.containers[container];
@@ -635,6 +642,9 @@ fn every_walk_ends_where_it_should() {
                 world.end(container, end);
                 if world.roll(3) == 0 {
                     world.restart_the_agent();
+                }
+                if world.roll(4) == 0 {
+                    world.seen.limits = resize::Limits::Changed;
                 }
             }
             assert!(!world.settle());
