@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::types::{FUNC, FUNC_PROTO, POINTER, STRUCT, TYPEDEF, Types, UNION, WRAPPERS};
 
@@ -41,6 +41,9 @@ const FIELDS: &[&str] = &[
 ];
 const TRACEPOINTS: &[&str] = &["sched_process_exit", "signal_generate", "mark_victim"];
 const FUNCTIONS: &[&str] = &["oom_kill_process"];
+
+/// Types nest a handful deep; what nests more goes round in a circle.
+const DEEPEST: usize = 32;
 
 /// What a kernel does not have.
 const ABSENT: &str = "-";
@@ -101,14 +104,15 @@ fn field(types: &Types, path: &str) -> Result<Option<Field>> {
     let Some(of) = structure else { return Ok(None) };
     let mut outer = Field { offset: 0, of, way: Vec::new() };
     for name in names {
-        let Some(inner) = member(types, outer.of, name)? else { return Ok(None) };
+        let Some(inner) = member(types, outer.of, name, DEEPEST)? else { return Ok(None) };
         let way = [outer.way, inner.way].concat();
         outer = Field { offset: outer.offset + inner.offset, of: inner.of, way };
     }
     Ok(Some(outer))
 }
 
-fn member(types: &Types, of: u32, name: &str) -> Result<Option<Field>> {
+fn member(types: &Types, of: u32, name: &str, deepest: usize) -> Result<Option<Field>> {
+    ensure!(deepest > 0, "anonymous structures nest deeper than {DEEPEST}, at type {of}");
     let of = plain(types, of)?;
     let outer = types.at(of)?;
     if ![STRUCT, UNION].contains(&outer.kind()) {
@@ -119,7 +123,7 @@ fn member(types: &Types, of: u32, name: &str) -> Result<Option<Field>> {
         let (bits, bit_size) =
             if outer.has_bit_sizes() { (place & 0xff_ffff, place >> 24) } else { (place, 0) };
         if member_name.is_empty() {
-            if let Some(inner) = member(types, member_type, name)? {
+            if let Some(inner) = member(types, member_type, name, deepest - 1)? {
                 let way = [vec![(of, at)], inner.way].concat();
                 return Ok(Some(Field { offset: bits / 8 + inner.offset, of: inner.of, way }));
             }
@@ -132,10 +136,13 @@ fn member(types: &Types, of: u32, name: &str) -> Result<Option<Field>> {
 
 /// The number of the type behind typedefs and qualifiers; 0, `void`, stays 0.
 fn plain(types: &Types, mut id: u32) -> Result<u32> {
-    while id != 0 && WRAPPERS.contains(&types.at(id)?.kind()) {
+    for _ in 0..DEEPEST {
+        if id == 0 || !WRAPPERS.contains(&types.at(id)?.kind()) {
+            return Ok(id);
+        }
         id = types.at(id)?.size_or_type;
     }
-    Ok(id)
+    bail!("typedefs and qualifiers nest deeper than {DEEPEST}, at type {id}")
 }
 
 fn typedef(tracepoint: &str) -> String {
@@ -147,10 +154,7 @@ fn arguments(types: &Types, name: &str) -> Result<Option<String>> {
     let Some(typedef) = find(types, TYPEDEF, &typedef(name)) else { return Ok(None) };
     let pointer = types.at(plain(types, typedef)?)?;
     let proto = types.at(plain(types, pointer.size_or_type)?)?;
-    anyhow::ensure!(
-        (pointer.kind(), proto.kind()) == (POINTER, FUNC_PROTO),
-        "{name} is no pointer to a function"
-    );
+    ensure!((pointer.kind(), proto.kind()) == (POINTER, FUNC_PROTO), "{name} is no pointer to a function");
     let arguments: Result<Vec<String>> =
         proto.entries()?.into_iter().skip(1).map(|entry| argument(types, entry[1])).collect();
     Ok(Some(arguments?.join(", ")))

@@ -127,3 +127,16 @@ fn types_that_are_cut_off_or_of_an_unknown_kind_are_refused() {
     let fault = Types::parse(&unknown.finish()).err().unwrap().to_string();
     assert!(fault.contains("kind 20"), "{fault}");
 }
+
+#[test]
+fn types_that_refer_to_each_other_are_refused() {
+    let mut typedefs = Builder { types: Vec::new(), strings: vec![0] };
+    typedefs.plain("btf_trace_mark_victim", 8 << 24, 2, &[]);
+    typedefs.plain("b", 8 << 24, 1, &[]);
+    let fault = facts(&Types::parse(&typedefs.finish()).unwrap()).err().unwrap().to_string();
+    assert!(fault.contains("nest deeper"), "{fault}");
+    let mut structures = Builder { types: Vec::new(), strings: vec![0] };
+    structures.listed("task_struct", 4 << 24, 4, &[("", &[1, 0])]);
+    let fault = facts(&Types::parse(&structures.finish()).unwrap()).err().unwrap().to_string();
+    assert!(fault.contains("nest deeper"), "{fault}");
+}
