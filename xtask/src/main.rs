@@ -4,6 +4,7 @@
 
 mod artefact;
 mod bench;
+mod btf;
 mod build;
 mod dist;
 mod mutants;
@@ -47,6 +48,8 @@ enum Verb {
     Dist(dist::Words),
     /// Checks that each agent broken on purpose is noticed
     Mutants(mutants::Words),
+    /// Makes what the agent's test of its kernel offsets reads, from Debian's kernels
+    BtfFixtures(btf::Words),
     /// Checks format, the rules of the house, and lints
     Tidy,
 }
@@ -67,6 +70,7 @@ fn carry_out(verb: Verb) -> Result<ExitCode> {
         Verb::Build(words) => build::run(&place, &words)?,
         Verb::Vm(verb) => vm::run(&place, &verb)?,
         Verb::Bench => bench::run(&place)?,
+        Verb::BtfFixtures(words) => btf::run(&place, &words)?,
         Verb::Dist(words) => dist::run(&place, &words)?,
         Verb::Run(words) => run::run(&place, &words)?,
         Verb::Mutants(words) => return mutants::run(&place, &words),

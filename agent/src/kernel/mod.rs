@@ -7,6 +7,8 @@
 
 mod btf;
 mod carry;
+#[cfg(test)]
+mod fixtures;
 pub(crate) mod load;
 mod offsets;
 pub(crate) mod pidfd;

@@ -24,10 +24,10 @@ pub(crate) const VICTIM: &str = "mark_victim";
 /// The function whose entry names the limit of an OOM kill.
 pub(crate) const OOM_KILL: &str = "oom_kill_process";
 
-type Slot = fn(&mut Layout) -> &mut u32;
+pub(super) type Slot = fn(&mut Layout) -> &mut u32;
 
 /// Without these no record could be right.
-const REQUIRED: [(Slot, &str); 15] = [
+pub(super) const REQUIRED: [(Slot, &str); 15] = [
     (|l| &mut l.task_tgid, "task_struct.tgid"),
     (|l| &mut l.task_signal, "task_struct.signal"),
     (|l| &mut l.task_cgroups, "task_struct.cgroups"),
@@ -46,7 +46,7 @@ const REQUIRED: [(Slot, &str); 15] = [
 ];
 
 /// Without one of these its fact is missing from the record, and no other.
-const OPTIONAL: [(Slot, &str); 13] = [
+pub(super) const OPTIONAL: [(Slot, &str); 13] = [
     (|l| &mut l.task_flags, "task_struct.flags"),
     (|l| &mut l.task_comm, "task_struct.comm"),
     (|l| &mut l.task_sum_exec_runtime, "task_struct.se.sum_exec_runtime"),

@@ -50,11 +50,16 @@ impl Archive {
         Some(Self { main: main?, security })
     }
 
-    /// As lines of a sources.list.
+    /// The guest's release as lines of a sources.list.
     pub(crate) fn sources(&self) -> Vec<String> {
+        self.sources_of(SUITE)
+    }
+
+    fn sources_of(&self, suite: &str) -> Vec<String> {
         let line = |uri: &str, suite: &str| format!("deb [signed-by={KEYRING}] {uri} {suite} main");
-        let security = self.security.iter().map(|uri| line(uri, &format!("{SUITE}-security")));
-        [line(&self.main, SUITE)].into_iter().chain(security).collect()
+        let security = self.security.iter().filter(|_| !suite.ends_with("-backports"));
+        let security = security.map(|uri| line(uri, &format!("{suite}-security")));
+        [line(&self.main, suite)].into_iter().chain(security).collect()
     }
 }
 
@@ -65,11 +70,23 @@ pub(crate) struct PrivateApt {
 }
 
 impl PrivateApt {
+    /// Knows the packages of the guest's release.
     pub(crate) fn new(archive: &Archive, dir: PathBuf, architecture: &'static str) -> Result<Self> {
+        Self::of(archive, &[SUITE], dir, architecture)
+    }
+
+    /// Knows the packages of several releases.
+    pub(crate) fn of(
+        archive: &Archive,
+        suites: &[&str],
+        dir: PathBuf,
+        architecture: &'static str,
+    ) -> Result<Self> {
         for name in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(name)).with_context(|| format!("create {}/{name}", dir.display()))?;
         }
-        fs::write(dir.join("sources.list"), archive.sources().join("\n") + "\n")?;
+        let sources: Vec<String> = suites.iter().flat_map(|suite| archive.sources_of(suite)).collect();
+        fs::write(dir.join("sources.list"), sources.join("\n") + "\n")?;
         fs::write(dir.join("status"), "")?;
         let apt = Self { dir, architecture };
         apt.tool("apt-get").arg("update").run()?;
@@ -86,14 +103,25 @@ impl PrivateApt {
         self.unpack(package, to)
     }
 
+    /// The names of all packages that start with `prefix`, one a line.
+    pub(crate) fn package_names(&self, prefix: &str) -> Result<String> {
+        self.tool("apt-cache").args(["pkgnames", prefix]).output()
+    }
+
     /// Unpacks the files of a package.
     pub(crate) fn unpack(&self, package: &str, to: &Path) -> Result<()> {
+        let file = self.download(package)?;
+        tool("dpkg-deb").arg("-x").arg(file).arg(to).run()
+    }
+
+    /// The file of a package.
+    pub(crate) fn download(&self, package: &str) -> Result<PathBuf> {
         self.tool("apt-get").args(["download", package]).dir(&self.dir).run()?;
         let start = format!("{package}_");
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             if entry.file_name().as_encoded_bytes().starts_with(start.as_bytes()) {
-                return tool("dpkg-deb").arg("-x").arg(entry.path()).arg(to).run();
+                return Ok(entry.path());
             }
         }
         bail!("apt-get download {package} left no .deb")

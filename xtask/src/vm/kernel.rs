@@ -65,7 +65,7 @@ fn unpack(deb: &Path, out: &Path, busybox: &Path) -> Result<()> {
 
 /// The compressed kernel in a bzImage, found by its setup header.
 /// https://docs.kernel.org/arch/x86/boot.html
-fn payload(image: &[u8]) -> Result<&[u8]> {
+pub(crate) fn payload(image: &[u8]) -> Result<&[u8]> {
     ensure!(image.get(0x202..0x206) == Some(b"HdrS"), "the kernel is no bzImage");
     let word = |at: usize| -> Result<usize> {
         let bytes = image.get(at..at + 4).context("the kernel's header is cut off")?;
@@ -81,7 +81,8 @@ fn payload(image: &[u8]) -> Result<&[u8]> {
     image.get(start..end).context("the kernel's payload is cut off")
 }
 
-fn decompress(payload: &[u8], out: &Path) -> Result<()> {
+/// Leaves the kernel as `vmlinux` in the directory `out`.
+pub(crate) fn decompress(payload: &[u8], out: &Path) -> Result<()> {
     let program = match payload {
         [0x02, 0x21, 0x4c, 0x18, ..] => "lz4",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",

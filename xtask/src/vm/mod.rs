@@ -6,7 +6,7 @@ mod cpio;
 pub(crate) mod debian;
 pub(crate) mod guest;
 pub(crate) mod image;
-mod kernel;
+pub(crate) mod kernel;
 pub(crate) mod machine;
 pub(crate) mod payload;
 pub(crate) mod qemu;
