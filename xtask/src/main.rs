@@ -7,6 +7,7 @@ mod bench;
 mod btf;
 mod build;
 mod dist;
+mod fuzz;
 mod mutants;
 mod packages;
 mod place;
@@ -46,6 +47,8 @@ enum Verb {
     Bench,
     /// Builds the agent as it is shipped, and says how large it is
     Dist(dist::Words),
+    /// Feeds what reads foreign bytes with damaged ones, for a minute each
+    Fuzz(fuzz::Words),
     /// Checks that each agent broken on purpose is noticed
     Mutants(mutants::Words),
     /// Makes what the agent's test of its kernel offsets reads, from Debian's kernels
@@ -72,6 +75,7 @@ fn carry_out(verb: Verb) -> Result<ExitCode> {
         Verb::Bench => bench::run(&place)?,
         Verb::BtfFixtures(words) => btf::run(&place, &words)?,
         Verb::Dist(words) => dist::run(&place, &words)?,
+        Verb::Fuzz(words) => fuzz::run(&place, &words)?,
         Verb::Run(words) => run::run(&place, &words)?,
         Verb::Mutants(words) => return mutants::run(&place, &words),
         Verb::Test(words) => return test::run(&place, &words),

@@ -352,4 +352,6 @@ fn own_signal(evidence: &Evidence<'_>, signal: i32) -> Option<Sender> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

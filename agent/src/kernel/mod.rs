@@ -9,6 +9,8 @@ mod btf;
 mod carry;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod load;
 mod offsets;
 pub(crate) mod pidfd;

@@ -107,6 +107,14 @@ pub(crate) fn host_tests(place: &Place) -> Result<[Tool; 2]> {
     Ok([product, own_cargo(place).args(["test", "--no-fail-fast", "--package", "xtask"])])
 }
 
+/// The agent's tests with damaged input, each for so long.
+pub(crate) fn fuzz(place: &Place, seconds: u64) -> Result<Tool> {
+    let target = Target::named(HOST)?;
+    prepared(place, &target)?;
+    let cargo = cargo(place, &target).env("BOLERO_RANDOM_TEST_TIME_MS", (seconds * 1000).to_string());
+    Ok(cargo.args(["test", "--package", "carob"]).args(target.words()).args(["--", "fuzz_"]))
+}
+
 pub(crate) fn rustfmt(place: &Place) -> Tool {
     own_cargo(place).args(["fmt", "--all", "--check"])
 }
