@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Emulated, the server starts slowly, and a back-off takes its time.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The host puts it there for a case with `prometheus` in its name.
 const PROGRAM: &str = "/payload/bin/prometheus";
 const DIR: &str = "/run/carob-prometheus";
