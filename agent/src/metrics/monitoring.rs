@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Format, cadvisor, page, tests::picture};
 
 const RULES: &str = include_str!("../../../monitoring/rules.yml");
+const RULES_TEST: &str = include_str!("../../../monitoring/rules.test.yml");
 const DASHBOARD: &str = include_str!("../../../monitoring/carob.json");
 /// What Prometheus itself says of each target.
 const OF_PROMETHEUS: &str = "up";
@@ -125,6 +126,15 @@ fn rules_name_what_the_agent_exports() {
         let unknown = names.iter().find(|name| !exported.contains(*name) && *name != OF_PROMETHEUS);
         assert!(unknown.is_none() && !names.is_empty(), "{unknown:?} in {query}");
     }
+}
+
+#[test]
+fn no_rule_is_without_its_test() {
+    let [rules, test]: [Value; 2] = [RULES, RULES_TEST].map(|text| serde_yaml::from_str(text).unwrap());
+    let tested = found(&test, &["alertname", "expr"]);
+    let rules = found(&rules, &["alert", "record"]);
+    let untested = rules.iter().find(|rule| !tested.contains(rule));
+    assert!(untested.is_none() && rules.len() >= 10, "{untested:?} of {rules:?}");
 }
 
 #[test]

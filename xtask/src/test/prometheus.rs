@@ -46,12 +46,11 @@ pub(super) fn check_page(place: &Place, page: &Path) -> Result<()> {
 }
 
 /// The scrape configuration and the rules, as those who use them would check them.
-pub(super) fn check_monitoring(place: &Place, tally: &mut Tally) -> Result<()> {
-    let (promtool, dir) = (program(place, PROMTOOL)?, place.root.join("monitoring"));
+pub(super) fn check_monitoring(place: &Place, tally: &mut Tally) {
     let stage = stage("monitoring");
     for words in QUESTIONS {
-        match tool(&promtool).args(words).dir(&dir).output() {
-            Ok(_) => tally.passed(1),
+        match ask(place, words) {
+            Ok(()) => tally.passed(1),
             Err(fault) => {
                 tally.failed(&format!("monitoring: {PROMTOOL} {}", words.join(" ")));
                 println!("{fault:#}");
@@ -59,7 +58,10 @@ pub(super) fn check_monitoring(place: &Place, tally: &mut Tally) -> Result<()> {
         }
     }
     stage.done();
-    Ok(())
+}
+
+fn ask(place: &Place, words: &[&str]) -> Result<()> {
+    tool(program(place, PROMTOOL)?).args(words).dir(&place.root.join("monitoring")).run()
 }
 
 /// Where a program of the package lies.
