@@ -194,6 +194,15 @@ pub(crate) fn weight(milli: u64) -> u64 {
     weight.clamp(1, 10_000)
 }
 
+/// `cpu.max` with a limit in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quota {
+    /// Of CPU time in each period.
+    pub(crate) microseconds: u64,
+    /// Microseconds.
+    pub(crate) period: u64,
+}
+
 /// `memory.events` or `memory.events.local`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MemoryEvents {
@@ -269,6 +278,11 @@ impl Cgroup {
         Ok(parse_memory_events(&self.read("memory.events.local")?))
     }
 
+    /// How much CPU time it may use; `None` is as much as there is.
+    pub(crate) fn quota(&self) -> Result<Option<Quota>, Error> {
+        Ok(parse_quota(&self.read("cpu.max")?))
+    }
+
     /// A file with one number or `max` in it (`None`).
     pub(crate) fn number(&self, file: &str) -> Result<Option<u64>, Error> {
         Ok(self.read(file)?.trim().parse().ok())
@@ -328,6 +342,11 @@ impl Cgroup {
             .and_then(|mut f| io::Write::write_all(&mut f, value.as_bytes()));
         result.map_err(|source| Error::Write { path, value: value.to_owned(), source })
     }
+}
+
+fn parse_quota(text: &str) -> Option<Quota> {
+    let (quota, period) = text.trim().split_once(' ')?;
+    Some(Quota { microseconds: quota.parse().ok()?, period: period.parse().ok()? })
 }
 
 fn parse_memory_events(text: &str) -> MemoryEvents {
@@ -467,5 +486,11 @@ mod tests {
         let text = "low 0\nhigh 2\nmax 31\noom 4\noom_kill 3\noom_group_kill 1\n";
         assert_eq!(parse_memory_events(text), MemoryEvents { oom: 4, oom_kill: 3 });
         assert_eq!(parse_memory_events(""), MemoryEvents::default());
+    }
+
+    #[test]
+    fn a_quota_is_read_as_it_was_written() {
+        assert_eq!(parse_quota("max 100000\n"), None);
+        assert_eq!(parse_quota("50000 100000\n"), Some(Quota { microseconds: 50_000, period: 100_000 }));
     }
 }

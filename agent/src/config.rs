@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) cgroup_fs: PathBuf,
     /// Path below `cgroup_fs` of the subtree that is ours; pods live in `pods/` below it.
     pub(crate) cgroup: String,
+    /// Where the kernel shows the box's network devices.
+    pub(crate) links: PathBuf,
     /// The bpffs mount.
     pub(crate) bpffs: PathBuf,
     /// The node's name in status and metrics.
@@ -162,6 +164,7 @@ impl Config {
             metrics: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
             cgroup_fs: root.join("sys/fs/cgroup"),
             cgroup: default_cgroup(&root.join("sys/fs/cgroup")),
+            links: root.join("sys/class/net"),
             bpffs: root.join("sys/fs/bpf"),
             node: host_name(),
             pod_range: range::DEFAULT,

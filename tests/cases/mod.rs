@@ -9,6 +9,7 @@ mod images;
 mod metrics;
 mod network;
 mod pod;
+mod prometheus;
 mod resources;
 mod restart;
 mod security;
@@ -51,6 +52,7 @@ const AREAS: &[Area] = &[
     ("images", images::cases),
     ("api", api::cases),
     ("api", metrics::cases),
+    ("api", prometheus::cases),
     ("arm64", arm64::cases),
 ];
 

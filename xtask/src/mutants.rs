@@ -17,13 +17,13 @@ use crate::{
     place::{HOST, Place},
     progress::stage,
     test::{
+        self,
         cases::{self, Guests},
         tally::Tally,
     },
     tool::tool,
     vm::{
         machine::{Machine, Saved},
-        payload::Payload,
         rundir::RunDir,
     },
     wire::Listed,
@@ -120,7 +120,7 @@ impl Bench<'_> {
     fn failures(&self, place: &Place, cases: &[Listed]) -> Result<Vec<String>> {
         let saved = Saved::made(self.place, &self.machine)?;
         let run = RunDir::new(place, "mutants")?;
-        let payload = Payload::new(place, &self.machine.busybox, run.path())?.disk()?;
+        let payload = test::payload(place, &self.machine, &run, cases)?;
         let guests = Guests {
             place,
             machine: &self.machine,

@@ -20,7 +20,8 @@ use super::{
     resource::{self, PODS, Resource},
 };
 use crate::{
-    metrics::{self, Format, Moment},
+    config::Config,
+    metrics::{self, Format, Moment, Places},
     picture::Picture,
 };
 
@@ -30,6 +31,13 @@ const KUBERNETES: (&str, &str) = ("1", "37");
 /// Where the newest picture is found.
 #[derive(Clone, Debug)]
 pub(super) struct Pictures(pub(super) watch::Receiver<Arc<Picture>>);
+
+/// Where the newest picture is found, and what goes with it in the kernel's files.
+#[derive(Clone, Debug)]
+pub(super) struct Usage {
+    pub(super) picture: watch::Receiver<Arc<Picture>>,
+    pub(super) config: Arc<Config>,
+}
 
 /// `GET /version`.
 pub(super) async fn version() -> Json<Value> {
@@ -66,10 +74,23 @@ pub(super) async fn ready(State(Pictures(picture)): State<Pictures>) -> Result<&
 
 /// `GET /metrics`.
 pub(super) async fn metrics(State(Pictures(picture)): State<Pictures>, headers: HeaderMap) -> Response {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let format = Format::of_accept(accept);
-    let page = metrics::page(&picture.borrow(), format);
-    ([(CONTENT_TYPE, format.content_type())], page).into_response()
+    let format = format_for(&headers);
+    page(format, metrics::page(&picture.borrow(), format))
+}
+
+/// `GET /metrics/cadvisor`, as at a kubelet's port.
+pub(super) async fn usage(State(Usage { picture, config }): State<Usage>, headers: HeaderMap) -> Response {
+    let (format, picture, pods) = (format_for(&headers), picture.borrow().clone(), config.pods_cgroup());
+    let places = Places { root: &config.cgroup_fs, pods: &pods, links: &config.links };
+    page(format, metrics::usage_page(&picture, places, format))
+}
+
+fn format_for(headers: &HeaderMap) -> Format {
+    Format::of_accept(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()))
+}
+
+fn page(format: Format, text: String) -> Response {
+    ([(CONTENT_TYPE, format.content_type())], text).into_response()
 }
 
 /// `GET /stats/summary`, as at a kubelet's port.

@@ -39,7 +39,10 @@ use tokio::{
 
 pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
 pub(crate) use self::images::{ImageDoor, ImageFault, ImageRequest, ImageRow};
-use self::{about::Pictures, refusal::Refusal};
+use self::{
+    about::{Pictures, Usage},
+    refusal::Refusal,
+};
 use crate::{
     config::Config,
     metrics,
@@ -77,14 +80,16 @@ pub(crate) async fn serve_socket(api: Api, listener: UnixListener) -> io::Result
 /// Serves metrics and nothing that could change anything, to whoever reaches the port.
 pub(crate) async fn serve_metrics(
     picture: watch::Receiver<Arc<Picture>>,
+    config: Arc<Config>,
     listener: TcpListener,
 ) -> io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(about::metrics))
+        .route("/metrics/cadvisor", get(about::usage))
         .route("/healthz", get(about::healthy))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .with_state(Pictures(picture));
+        .with_state(Usage { picture, config });
     axum::serve(listener, router).await
 }
 
@@ -105,6 +110,7 @@ fn about_routes() -> Router<Arc<Api>> {
         .route("/livez", get(about::healthy))
         .route("/readyz", get(about::ready))
         .route("/metrics", get(about::metrics))
+        .route("/metrics/cadvisor", get(about::usage))
         .route("/stats/summary", get(about::summary))
         .route("/api", get(about::versions))
         .route("/apis", get(about::groups))
@@ -147,6 +153,18 @@ fn own_routes() -> Router<Arc<Api>> {
 impl FromRef<Arc<Api>> for Pictures {
     fn from_ref(api: &Arc<Api>) -> Self {
         Self(api.picture.clone())
+    }
+}
+
+impl FromRef<Arc<Api>> for Usage {
+    fn from_ref(api: &Arc<Api>) -> Self {
+        Self { picture: api.picture.clone(), config: api.config.clone() }
+    }
+}
+
+impl FromRef<Usage> for Pictures {
+    fn from_ref(usage: &Usage) -> Self {
+        Self(usage.picture.clone())
     }
 }
 

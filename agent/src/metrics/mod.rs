@@ -1,7 +1,11 @@
-//! The metrics page: the picture in Kubernetes' metric names and our own. Counts nothing itself, reads nothing else.
+//! The metrics pages: the picture in Kubernetes' metric names and our own, and what the kernel counts of its pods in
+//! cAdvisor's. Counts nothing itself.
 
+mod cadvisor;
 mod family;
 mod ksm;
+#[cfg(test)]
+mod monitoring;
 mod openmetrics;
 mod own;
 mod summary;
@@ -9,6 +13,7 @@ mod summary;
 mod tests;
 mod text;
 
+pub(crate) use self::cadvisor::Places;
 use self::family::Family;
 pub(crate) use self::summary::{Moment, Readings, summary};
 use crate::picture::Picture;
@@ -56,17 +61,21 @@ impl Format {
 
 /// The page of one moment.
 pub(crate) fn page(picture: &Picture, format: Format) -> String {
-    let families = families(picture);
+    let mut families = ksm::families(picture);
+    families.extend(own::families(picture));
+    written(families, format)
+}
+
+/// The page of what pods and containers use.
+pub(crate) fn usage_page(picture: &Picture, places: Places<'_>, format: Format) -> String {
+    written(cadvisor::families(picture, places), format)
+}
+
+/// All that have a series.
+fn written(mut families: Vec<Family>, format: Format) -> String {
+    families.retain(|family| !family.series.is_empty());
     match format {
         Format::Text => text::encode(&families),
         Format::OpenMetrics => openmetrics::encode(families),
     }
-}
-
-/// All that have a series.
-fn families(picture: &Picture) -> Vec<Family> {
-    let mut families = ksm::families(picture);
-    families.extend(own::families(picture));
-    families.retain(|family| !family.series.is_empty());
-    families
 }

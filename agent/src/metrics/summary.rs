@@ -66,7 +66,7 @@ pub(crate) fn summary(
 }
 
 /// A pod's cgroup, whether or not those of its class lie together.
-fn pod_cgroup(pods: &Path, pod: &PodPicture) -> Option<Cgroup> {
+pub(super) fn pod_cgroup(pods: &Path, pod: &PodPicture) -> Option<Cgroup> {
     let name = format!("pod{}", pod.spec.uid);
     let classes = Cgroup::at(pods).children().unwrap_or_default();
     let parents = std::iter::once(pods).chain(classes.iter().map(Cgroup::path));

@@ -114,7 +114,7 @@ fn total(pod: PodName, container: &str, (reason, signal, cause): (&str, i32, &st
 
 /// One pod of three containers (running again, waiting after an end nobody saw, done), one that has not begun, and
 /// totals of a third.
-fn picture() -> Picture {
+pub(super) fn picture() -> Picture {
     let live = Live { id: id("app", 1), pid: Pid(7), cgroup: CgroupId(8), started: Stamp(30) };
     let unseen = ended("side", 0, Cause::Unknown { why: "no record".to_owned() }, None, None);
     let done = ended("once", 0, Cause::Completed, Some(0), None);

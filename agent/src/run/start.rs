@@ -182,9 +182,9 @@ async fn serve(
     if let Some(address) = config.metrics {
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?;
-        let picture = picture.subscribe();
+        let (picture, config) = (picture.subscribe(), config.clone());
         tokio::spawn(async move {
-            if let Err(e) = api::serve_metrics(picture, listener).await {
+            if let Err(e) = api::serve_metrics(picture, config, listener).await {
                 tracing::error!(error = %e, "metrics have stopped");
             }
         });

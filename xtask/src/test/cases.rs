@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::{promtool, tally::Tally};
+use super::{prometheus, tally::Tally};
 use crate::{
     place::{HOST, Place},
     progress::{Stage, quiet_stage, took},
@@ -203,7 +203,9 @@ impl<'a, 'b> Heard<'a, 'b> {
             return Err(note);
         }
         let mut pages = texts.iter().filter(|text| text.extension().is_some_and(|end| end == "prom"));
-        pages.try_for_each(|page| promtool::check(self.place, page)).map_err(|fault| format!("{fault:#}"))
+        pages
+            .try_for_each(|page| prometheus::check_page(self.place, page))
+            .map_err(|fault| format!("{fault:#}"))
     }
 }
 

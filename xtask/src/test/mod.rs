@@ -1,13 +1,13 @@
 //! `cargo xtask test`: all that can be checked, in the order of its cost, each stage with its time. A FILTER picks
-//! cases by a part of `area::name`; `tidy` and `host` are areas too.
+//! cases by a part of `area::name`; `tidy`, `host` and `monitoring` are areas too.
 
 mod arm64;
 pub(crate) mod cases;
 mod host;
-mod promtool;
+mod prometheus;
 pub(crate) mod tally;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 
@@ -27,7 +27,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Words {
-    /// Part of `area::name`; `tidy` and `host` name those stages
+    /// Part of `area::name`; `tidy`, `host` and `monitoring` name those stages
     filter: Option<String>,
     /// Only prints the cases
     #[arg(long)]
@@ -50,13 +50,16 @@ pub(crate) fn run(place: &Place, words: &Words) -> Result<ExitCode> {
         tidy::check(place, &mut tally)?;
         stage.done();
     }
-    if words.filter.as_deref() != Some("tidy") {
+    if wanted("monitoring") {
+        prometheus::check_monitoring(place, &mut tally);
+    }
+    if !matches!(words.filter.as_deref(), Some("tidy" | "monitoring")) {
         build::all(place)?;
     }
     if wanted("host") {
         host::run(place, &mut tally)?;
     }
-    if !matches!(words.filter.as_deref(), Some("tidy" | "host")) {
+    if !matches!(words.filter.as_deref(), Some("tidy" | "host" | "monitoring")) {
         in_guests(place, words, &mut tally)?;
     }
     Ok(tally.close())
@@ -80,7 +83,7 @@ fn restored(place: &Place, words: &Words, picked: &[Listed], tally: &mut Tally) 
     let machine = Machine::prepared(place)?;
     let saved = Saved::made(place, &machine)?;
     let run = RunDir::new(place, "test")?;
-    let payload = Payload::new(place, &machine.busybox, run.path())?.disk()?;
+    let payload = payload(place, &machine, &run, picked)?;
     let guests = cases::Guests {
         place,
         machine: &machine,
@@ -90,4 +93,17 @@ fn restored(place: &Place, words: &Words, picked: &[Listed], tally: &mut Tally) 
         full: words.full,
     };
     guests.run_all(picked, tally)
+}
+
+/// The payload that these cases need. The server is as large as all the rest, so it is there for its own cases only; if
+/// it cannot be had, they fail and no others.
+pub(crate) fn payload(place: &Place, machine: &Machine, run: &RunDir, cases: &[Listed]) -> Result<PathBuf> {
+    let payload = Payload::new(place, &machine.busybox, run.path())?;
+    if cases.iter().any(|case| case.case.contains(prometheus::SERVER)) {
+        match prometheus::program(place, prometheus::SERVER) {
+            Ok(server) => payload.add("bin", &server)?,
+            Err(fault) => println!("without {}: {fault:#}", prometheus::SERVER),
+        }
+    }
+    payload.disk()
 }

@@ -1,5 +1,5 @@
-//! What a run brings into the guest: the static binaries, the units, images, example pods and the run's own files,
-//! on a disk the guest mounts at /payload.
+//! What a run brings into the guest: the static binaries, the units, `monitoring/`, images, example pods and the run's
+//! own files, on a disk the guest mounts at /payload.
 
 use std::{
     fs,
@@ -38,6 +38,7 @@ impl Payload {
         }
         images.iter().try_for_each(|archive| payload.add("images", archive))?;
         payload.add_all("systemd", &place.root.join("systemd"))?;
+        payload.add_all("monitoring", &place.root.join("monitoring"))?;
         payload.add_all("pods", &place.root.join("tests/pods"))?;
         Ok(payload)
     }

@@ -47,11 +47,13 @@ async fn the_server_says_what_it_is() {
 #[tokio::test]
 async fn metrics_are_served_in_the_form_that_is_asked_for() {
     let scene = Scene::new();
-    let response = scene.send("GET", "/metrics", "", "").await;
-    let media = response.headers()["content-type"].to_str().unwrap().to_owned();
-    assert!(media.starts_with("text/plain; version=0.0.4"), "{media}");
-    let page = response.into_body().collect().await.unwrap().to_bytes();
-    assert!(!page.is_empty());
+    for (path, empty) in [("/metrics", false), ("/metrics/cadvisor", true)] {
+        let response = scene.send("GET", path, "", "").await;
+        let media = response.headers()["content-type"].to_str().unwrap().to_owned();
+        assert!(media.starts_with("text/plain; version=0.0.4"), "{path}: {media}");
+        let page = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(page.is_empty(), empty, "{path}");
+    }
 }
 
 #[tokio::test]
