@@ -87,6 +87,17 @@ pub(crate) fn run(place: &Place, words: &Words) -> Result<ExitCode> {
     Ok(tally.close())
 }
 
+/// The patches that do not apply to what is there.
+pub(crate) fn stale(place: &Place) -> Result<Vec<String>> {
+    let applies = |mutant: &Mutant| {
+        let patch = tool("patch").args(["-p1", "--dry-run", "--batch", "--forward", "--fuzz=0", "-i"]);
+        patch.arg(&mutant.patch).dir(&place.root).output().is_ok()
+    };
+    let all = mutants(&place.root.join("tests/broken"))?;
+    let stale = all.iter().filter(|mutant| !applies(mutant));
+    Ok(stale.map(|mutant| format!("tests/broken/{}.patch: does not apply", name(mutant))).collect())
+}
+
 fn wanted(mut cases: Vec<Listed>, named: &BTreeSet<&str>) -> Result<Vec<Listed>> {
     cases.retain(|case| named.contains(case.case.as_str()));
     match named.iter().find(|name| !cases.iter().any(|case| case.case == **name)) {

@@ -22,6 +22,9 @@ const MEMORY: &str = "64Mi";
 /// Longest wait for one of the deaths.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// How long between two looks.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// One death, and what must be said of it.
 struct Row {
     name: &'static str,
@@ -76,13 +79,11 @@ pub(super) async fn run(client: &Client) -> anyhow::Result<ExitCode> {
     client.call(Method::POST, "/carob/v1/images", archive).await.context("load the autopsy's image")?;
     let found = deaths(client).await;
     let _ = client.call(Method::DELETE, &format!("{PODS}/{POD}"), Payload::Nothing).await;
-    let _ = await_gone(client).await;
-    let image = query(&[("name", Some(IMAGE.to_owned()))]);
-    let removed = client.call(Method::DELETE, &format!("/carob/v1/images{image}"), Payload::Nothing).await;
+    let removed = remove_image(client).await;
     let ends = found?;
     let (table, wrong) = compared(&ends);
     say(&table.render(output::width()))?;
-    removed.context("remove the autopsy's image")?;
+    removed?;
     if wrong > 0 {
         bail!("{wrong} of {} deaths are not what they were", ROWS.len());
     }
@@ -121,19 +122,24 @@ async fn await_ends(client: &Client, uid: &str, count: usize) -> anyhow::Result<
         if ends.iter().take(count).all(Value::is_object) || waited > PATIENCE {
             return Ok(ends);
         }
-        pause(Duration::from_millis(200)).await;
-        waited += Duration::from_millis(200);
+        pause(LOOK).await;
+        waited += LOOK;
     }
 }
 
-async fn await_gone(client: &Client) -> anyhow::Result<()> {
-    for _ in 0..300 {
-        if client.fetch(&format!("{PODS}/{POD}")).await.is_err() {
-            return Ok(());
+/// The image stays in use until the last trace of the pod is gone.
+async fn remove_image(client: &Client) -> anyhow::Result<()> {
+    let path = format!("/carob/v1/images{}", query(&[("name", Some(IMAGE.to_owned()))]));
+    let mut waited = Duration::ZERO;
+    loop {
+        match client.call(Method::DELETE, &path, Payload::Nothing).await {
+            Ok(_) => return Ok(()),
+            Err(e) if waited > PATIENCE => return Err(e).context("remove the autopsy's image"),
+            Err(_) => (),
         }
-        pause(Duration::from_millis(200)).await;
+        pause(LOOK).await;
+        waited += LOOK;
     }
-    bail!("the autopsy's pod does not go")
 }
 
 #[expect(clippy::disallowed_methods, reason = "an end in the ledger cannot be waited for")]

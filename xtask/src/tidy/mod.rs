@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use self::source::{Purpose, Source};
-use crate::{build, place::Place, progress::stage, test::tally::Tally, tool::Tool};
+use crate::{build, mutants, place::Place, progress::stage, test::tally::Tally, tool::Tool};
 
 /// Every folder with code of ours.
 const FOLDERS: &[&str] = &["agent", "ebpf/src", "tests/cases", "tests/src", "xtask/src"];
@@ -35,6 +35,10 @@ pub(crate) fn check(place: &Place, tally: &mut Tally) -> Result<()> {
     // Both parts, whatever comes of the first one.
     let linted = build::clippy(place)?.map(Tool::show);
     note("tidy::clippy", linted.iter().all(Result::is_ok), tally);
+    // Last: by now `patch` is there.
+    let stale = mutants::stale(place)?;
+    stale.iter().for_each(|fault| println!("{fault}"));
+    note("tidy::mutants", stale.is_empty(), tally);
     Ok(())
 }
 

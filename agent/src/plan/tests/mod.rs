@@ -492,6 +492,7 @@ impl World {
                 } else {
                     seen.next_attempt += 1;
                     seen.hooks = Hooks::default();
+                    seen.health = Health::new(&Probes::default());
                     seen.state = State::Running(Live { started: now, ..live(attempt) });
                 }
             }
@@ -557,6 +558,14 @@ impl World {
             };
             assert!(fits, "{container} starts before its turn: {:?}", self.seen);
         }
+    }
+
+    /// A probe gives one of the containers up.
+    fn give_up(&mut self) {
+        let (container, own) = (self.roll(self.seen.containers.len() as u64) as usize, self.roll(2) == 0);
+        let (since, grace) = (self.now, own.then_some(Duration::from_secs(5)));
+        let unhealthy = Unhealthy { why: Why::Liveness, since, message: "given up".to_owned(), grace };
+        self.seen.containers[container].health.unhealthy = Some(unhealthy);
     }
 
     /// Another agent knows what is in the ledger and what runs; the rest it finds out again.
@@ -642,6 +651,9 @@ fn every_walk_ends_where_it_should() {
                 world.end(container, end);
                 if world.roll(3) == 0 {
                     world.restart_the_agent();
+                }
+                if world.roll(3) == 0 {
+                    world.give_up();
                 }
                 if world.roll(4) == 0 {
                     world.seen.limits = resize::Limits::Changed;
