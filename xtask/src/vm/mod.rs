@@ -8,11 +8,13 @@ pub(crate) mod guest;
 pub(crate) mod image;
 pub(crate) mod kernel;
 pub(crate) mod machine;
+pub(crate) mod package;
 pub(crate) mod payload;
 pub(crate) mod qemu;
 mod qmp;
 mod rootfs;
 pub(crate) mod rundir;
+pub(crate) mod series;
 pub(crate) mod x86;
 
 use std::path::Path;
