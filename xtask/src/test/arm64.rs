@@ -21,7 +21,7 @@ pub(super) fn run(place: &Place, words: &Words, cases: &[Listed], tally: &mut Ta
         cases.iter().for_each(|case| tally.skipped(&case.case, &obstacle));
         return Ok(());
     }
-    let bench = Bench::made(place, words.kernel);
+    let bench = Bench::made(place, words.kernel.kernel);
     let stage = quiet_stage(&format!("vm: arm64, {} cases", cases.len()));
     for case in cases {
         let picked = [case];

@@ -21,7 +21,7 @@ use crate::{
         machine::{Machine, Saved},
         payload::Payload,
         rundir::RunDir,
-        series::Series,
+        series::KernelWord,
     },
     wire::{Listed, Mode},
 };
@@ -36,9 +36,8 @@ pub(crate) struct Words {
     /// The long form of long cases
     #[arg(long)]
     full: bool,
-    /// The guests' kernel, by its first numbers
-    #[arg(long, value_name = "SERIES", value_parser = Series::named, default_value_t)]
-    kernel: Series,
+    #[command(flatten)]
+    kernel: KernelWord,
 }
 
 pub(crate) fn run(place: &Place, words: &Words) -> Result<ExitCode> {
@@ -81,7 +80,7 @@ fn in_guests(place: &Place, words: &Words, tally: &mut Tally) -> Result<()> {
 }
 
 fn restored(place: &Place, words: &Words, picked: &[Listed], tally: &mut Tally) -> Result<()> {
-    let machine = Machine::with_kernel(place, words.kernel)?;
+    let machine = Machine::with_kernel(place, words.kernel.kernel)?;
     let saved = Saved::made(place, &machine)?;
     let run = RunDir::new(place, "test")?;
     let payload = Payload::new(place, &machine.busybox, run.path())?.disk()?;

@@ -79,6 +79,13 @@ impl Series {
     }
 }
 
+#[derive(Clone, Copy, clap::Args)]
+pub(crate) struct KernelWord {
+    /// The guests' kernel, by its first numbers
+    #[arg(long, value_name = "SERIES", value_parser = Series::named, default_value_t)]
+    pub(crate) kernel: Series,
+}
+
 /// A kernel's files as its packages have them.
 pub(super) struct Unpacked {
     pub(super) release: String,
