@@ -1,4 +1,4 @@
-//! The same promise on the other machine: one pod's end, seen by the same kernel programs on an arm64 kernel, without
+//! The same promise on the other machine: pods' ends, seen by the same kernel programs on an arm64 kernel, without
 //! systemd. What holds on every machine is asked on the faster one.
 
 use std::{fs, time::Duration};
@@ -6,7 +6,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result, ensure};
 use rustix::system::uname;
 
-use super::Case;
+use super::{Case, accounting::truth};
 use crate::{
     bare::{self, Agent},
     wire::Mode,
@@ -16,8 +16,33 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn cases() -> Vec<Case> {
-    let limit = Duration::from_secs(300);
-    vec![Case { name: "exit_7_is_seen_on_arm64", mode: Mode::Arm64, limit, run: exit_7 }]
+    let case = |name, run| Case { name, mode: Mode::Arm64, limit: Duration::from_secs(300), run };
+    vec![
+        case("exit_7_is_seen_on_arm64", exit_7),
+        case("rows_of_the_truth_table_hold_on_arm64", rows_of_the_truth_table),
+    ]
+}
+
+/// Of each kind of end that takes no long wait one.
+const ROWS: &[&str] = &[
+    "exits-0",
+    "exits-137-by-itself",
+    "leader-ends-first",
+    "a-thread-executes",
+    "a-thread-ends-all",
+    "host-kills-process-1",
+    "host-sends-15",
+    "faults-segv",
+    "thread-faults",
+    "broken-pipe",
+    "raises-term",
+    "its-child-kills-it",
+];
+
+fn rows_of_the_truth_table(world: &World) -> Result<()> {
+    let agent = Agent::start(world)?;
+    truth::some_hold(world, ROWS).with_context(|| agent.said())?;
+    agent.stop()
 }
 
 fn exit_7(world: &World) -> Result<()> {

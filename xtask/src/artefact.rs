@@ -17,13 +17,13 @@ const HASH_DIGITS: usize = 16;
 
 /// What an artefact is made from. Equal recipes give the same artefact.
 pub(crate) struct Recipe {
-    name: &'static str,
+    name: String,
     hash: Sha256,
 }
 
 impl Recipe {
-    pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, hash: Sha256::new() }
+    pub(crate) fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), hash: Sha256::new() }
     }
 
     pub(crate) fn with(mut self, part: impl AsRef<[u8]>) -> Self {
@@ -45,7 +45,7 @@ impl Recipe {
         let dir = cache.join(format!("{}-{}", self.name, &hash[..HASH_DIGITS]));
         let made = named(&dir, build)?;
         File::open(&made)?.set_modified(SystemTime::now()).context("mark the artefact as used")?;
-        drop_oldest(cache, self.name)?;
+        drop_oldest(cache, &self.name)?;
         Ok(made)
     }
 }

@@ -2,7 +2,7 @@
 
 mod above;
 mod autopsy;
-mod truth;
+pub(crate) mod truth;
 
 use std::{process::Command, time::Duration};
 

@@ -56,16 +56,29 @@ fn rows() -> Result<Vec<Row<'static>>> {
 }
 
 pub(super) fn holds(world: &World) -> Result<()> {
+    hold(world, "", &rows()?)
+}
+
+/// The same of a few rows in a guest whose pods have no network of their own.
+pub(crate) fn some_hold(world: &World, names: &[&str]) -> Result<()> {
+    let mut rows = rows()?;
+    rows.retain(|row| names.contains(&row.name));
+    ensure!(rows.len() == names.len(), "of {names:?} the table has only {rows:?}");
+    hold(world, "hostnet", &rows)
+}
+
+/// `words`: what is special about the pods here.
+fn hold(world: &World, words: &str, rows: &[Row<'_>]) -> Result<()> {
     ready(world)?;
     let profile = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]}"#;
     fs::create_dir_all(PROFILES).context("create the profiles' directory")?;
     fs::write(format!("{PROFILES}/{PROFILE}"), profile).context("write a profile")?;
-    let sender = Pod::apply(world, SENDER, &manifest_of(SENDER, "hostpid", "sleep"))?;
+    let sender = Pod::apply(world, SENDER, &manifest_of(SENDER, &format!("hostpid {words}"), "sleep"))?;
     sender.await_running("main")?;
-    let rows = rows()?;
     let mut wrong = Vec::new();
     for batch in rows.chunks(BATCH) {
-        let made: Vec<_> = batch.iter().map(|row| Pod::apply(world, row.name, &row.manifest())).collect();
+        let made: Vec<_> =
+            batch.iter().map(|row| Pod::apply(world, row.name, &row.manifest(words))).collect();
         let pods: Vec<Pod<'_>> = made.into_iter().collect::<Result<_>>()?;
         let done: Vec<Result<()>> = batch.iter().zip(&pods).map(|(row, pod)| row.act(world, pod)).collect();
         for ((row, pod), done) in batch.iter().zip(&pods).zip(done) {
@@ -86,6 +99,7 @@ fn manifest_of(name: &str, words: &str, runs: &str) -> String {
         match word.split_once(':').unwrap_or((word, "")) {
             ("share", _) => spec += "  shareProcessNamespace: true\n",
             ("hostpid", _) => spec += "  hostPID: true\n",
+            ("hostnet", _) => spec += "  hostNetwork: true\n",
             ("podmem", size) => spec += &format!("  resources: {{ limits: {{ memory: {size} }} }}\n"),
             ("grace", seconds) => spec += &format!("  terminationGracePeriodSeconds: {seconds}\n"),
             ("deadline", seconds) => spec += &format!("  activeDeadlineSeconds: {seconds}\n"),
@@ -130,8 +144,8 @@ fn manifest_of(name: &str, words: &str, runs: &str) -> String {
 }
 
 impl Row<'_> {
-    fn manifest(&self) -> String {
-        manifest_of(self.name, self.pod, self.runs)
+    fn manifest(&self, words: &str) -> String {
+        manifest_of(self.name, &format!("{} {words}", self.pod), self.runs)
     }
 
     /// Does what the row says, one thing after the other.

@@ -3,7 +3,6 @@
 
 mod facts;
 mod image;
-mod package;
 mod reduce;
 mod types;
 
@@ -17,7 +16,6 @@ use anyhow::{Context, Result, ensure};
 use self::{
     facts::{Fact, facts},
     image::type_information,
-    package::{Flavour, Kernel},
     reduce::reduced,
     types::Types,
 };
@@ -28,6 +26,7 @@ use crate::{
     tool::tool,
     vm::{
         debian::{Archive, PrivateApt},
+        package::{Flavour, Kernel},
         rundir::RunDir,
     },
 };

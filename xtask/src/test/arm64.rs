@@ -4,6 +4,7 @@
 use anyhow::Result;
 
 use super::{
+    Words,
     cases::{Heard, report},
     tally::Tally,
 };
@@ -11,16 +12,16 @@ use crate::{
     build,
     place::Place,
     progress::quiet_stage,
-    vm::{arm64::Arm64, payload::Payload, rundir::RunDir},
+    vm::{arm64::Arm64, payload::Payload, rundir::RunDir, series::Series},
     wire::Listed,
 };
 
-pub(super) fn run(place: &Place, full: bool, cases: &[Listed], tally: &mut Tally) -> Result<()> {
+pub(super) fn run(place: &Place, words: &Words, cases: &[Listed], tally: &mut Tally) -> Result<()> {
     if let Some(obstacle) = build::arm64_obstacle()? {
         cases.iter().for_each(|case| tally.skipped(&case.case, &obstacle));
         return Ok(());
     }
-    let bench = Bench::made(place);
+    let bench = Bench::made(place, words.kernel.kernel);
     let stage = quiet_stage(&format!("vm: arm64, {} cases", cases.len()));
     for case in cases {
         let picked = [case];
@@ -28,7 +29,7 @@ pub(super) fn run(place: &Place, full: bool, cases: &[Listed], tally: &mut Tally
             Err(fault) => (Some(format!("{fault:#}")), 0),
             Ok(bench) => {
                 let mut heard = Heard::new(place, bench.run.path(), &picked, &stage, tally);
-                let fault = bench.boot(full, &mut heard).err();
+                let fault = bench.boot(words.full, &mut heard).err();
                 (fault.map(|fault| format!("{fault:#}")), heard.ended())
             }
         };
@@ -48,9 +49,9 @@ struct Bench {
 }
 
 impl Bench {
-    fn made(place: &Place) -> Result<Self> {
+    fn made(place: &Place, kernel: Series) -> Result<Self> {
         build::arm64(place)?;
-        let machine = Arm64::prepared(place)?;
+        let machine = Arm64::prepared(place, kernel)?;
         let run = RunDir::new(place, "arm64")?;
         let payload = Payload::for_arm64(place, &machine.busybox(), run.path())?;
         Ok(Self { machine, payload, run })

@@ -21,6 +21,7 @@ use crate::{
         machine::{Machine, Saved},
         payload::Payload,
         rundir::RunDir,
+        series::KernelWord,
     },
     wire::{Listed, Mode},
 };
@@ -35,6 +36,8 @@ pub(crate) struct Words {
     /// The long form of long cases
     #[arg(long)]
     full: bool,
+    #[command(flatten)]
+    kernel: KernelWord,
 }
 
 pub(crate) fn run(place: &Place, words: &Words) -> Result<ExitCode> {
@@ -74,13 +77,13 @@ fn in_guests(place: &Place, words: &Words, tally: &mut Tally) -> Result<()> {
         restored(place, words, &picked, tally)?;
     }
     if !arm64.is_empty() {
-        arm64::run(place, words.full, &arm64, tally)?;
+        arm64::run(place, words, &arm64, tally)?;
     }
     Ok(())
 }
 
 fn restored(place: &Place, words: &Words, picked: &[Listed], tally: &mut Tally) -> Result<()> {
-    let machine = Machine::prepared(place)?;
+    let machine = Machine::with_kernel(place, words.kernel.kernel)?;
     let saved = Saved::made(place, &machine)?;
     let run = RunDir::new(place, "test")?;
     let payload = payload(place, &machine, &run, picked)?;

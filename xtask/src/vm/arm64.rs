@@ -11,18 +11,18 @@ use anyhow::{Context, Result};
 
 use super::{
     cpio::Cpio,
-    debian::{self, Archive, PrivateApt, SUITE},
+    debian::{Archive, PrivateApt, SUITE},
     guest::Guest,
     kernel::add_modules,
     payload::Payload,
     qemu::{Console, Setup, Start},
+    series::{Series, Unpacked},
 };
-use crate::{artefact::Recipe, packages, place::Place, progress::stage, tool::tool};
+use crate::{artefact::Recipe, packages, place::Place, progress::stage};
 
-/// kmod: module index.
-const PACKAGES: &[&str] = &["debian-archive-keyring", "kmod", "qemu-system-arm"];
+/// kmod: module index; xz: packed modules.
+const PACKAGES: &[&str] = &["debian-archive-keyring", "kmod", "qemu-system-arm", "xz-utils"];
 const PROGRAM: &str = "qemu-system-aarch64";
-const KERNEL_PACKAGE: &str = "linux-image-cloud-arm64";
 const ARCHITECTURE: &str = "arm64";
 const INIT: &str = include_str!("../guest/arm64.sh");
 /// The channel to the host, and what containers' file systems are made with.
@@ -41,17 +41,18 @@ pub(crate) struct Arm64 {
 
 impl Arm64 {
     /// Fetches and packs what is missing.
-    pub(crate) fn prepared(place: &Place) -> Result<Self> {
+    pub(crate) fn prepared(place: &Place, series: Series) -> Result<Self> {
         packages::ensure(PACKAGES)?;
-        let recipe = Recipe::new("arm64").with(KERNEL_PACKAGE).with(SUITE).with(INIT).with(MODULES.join(" "));
+        let Series { name, suite } = series;
+        let recipe = Recipe::new(format!("arm64-{name}")).with(suite).with(SUITE);
+        let recipe = recipe.with(INIT).with(MODULES.join(" "));
         let artefact = recipe.in_cache(&place.cache, |dir| {
-            let stage = stage(&format!("vm: kernel {KERNEL_PACKAGE} of {SUITE}"));
-            let (apts, deb) = (dir.join("apt"), dir.join("deb"));
-            let apt = PrivateApt::new(&Archive::of_this_machine()?, apts.clone(), ARCHITECTURE)?;
-            apt.unpack_dependency(KERNEL_PACKAGE, "linux-image-", &deb)?;
-            apt.unpack("busybox-static", &deb)?;
-            pack(&deb, dir)?;
-            [apts, deb].iter().try_for_each(fs::remove_dir_all)?;
+            let stage = stage(&format!("vm: kernel {name} of {suite} for {ARCHITECTURE}"));
+            let (work, archive) = (dir.join("work"), Archive::of_this_machine()?);
+            let (apt, tools) = (work.join("tools-apt"), work.join("tools"));
+            PrivateApt::new(&archive, apt, ARCHITECTURE)?.unpack("busybox-static", &tools)?;
+            pack(&series.unpack(&archive, ARCHITECTURE, &work)?, &tools.join("bin/busybox"), dir)?;
+            fs::remove_dir_all(&work)?;
             stage.done();
             Ok(())
         })?;
@@ -84,20 +85,17 @@ impl Arm64 {
 }
 
 /// Takes from the unpacked packages what the guest boots with.
-fn pack(deb: &Path, out: &Path) -> Result<()> {
-    let modules = deb.join("lib/modules");
-    let release = debian::release(&modules)?;
-    fs::copy(deb.join("boot").join(format!("vmlinuz-{release}")), out.join("image"))
-        .context("take the kernel out of its package")?;
-    fs::copy(deb.join("bin/busybox"), out.join("busybox")).context("take busybox out of its package")?;
-    tool("depmod").arg("-b").arg(deb).arg(&release).run()?;
+fn pack(kernel: &Unpacked, busybox: &Path, out: &Path) -> Result<()> {
+    fs::copy(&kernel.image, out.join("image")).context("take the kernel out of its package")?;
+    fs::copy(busybox, out.join("busybox")).context("take busybox out of its package")?;
+    kernel.index_modules()?;
     let mut cpio = Cpio::default();
     for name in ["bin", "dev", "newroot", "modules"] {
         cpio.dir(name);
     }
     cpio.file("bin/busybox", &fs::read(out.join("busybox"))?);
     cpio.link("bin/sh", "busybox");
-    add_modules(&mut cpio, &modules.join(&release), MODULES)?;
+    add_modules(&mut cpio, &kernel.modules().join(&kernel.release), MODULES)?;
     cpio.file("init", INIT.as_bytes());
     fs::write(out.join("system.cpio"), cpio.finish()).context("write the guest's file system")
 }

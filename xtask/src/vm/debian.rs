@@ -93,16 +93,6 @@ impl PrivateApt {
         Ok(apt)
     }
 
-    /// Unpacks the one package that the empty package `name` depends on and whose name starts with `prefix`.
-    pub(crate) fn unpack_dependency(&self, name: &str, prefix: &str, to: &Path) -> Result<()> {
-        let depends = self.tool("apt-cache").args(["depends", "--important", name]).output()?;
-        let found = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
-        let Some(package) = found.into_iter().find(|package| package.starts_with(prefix)) else {
-            bail!("{name} depends on no {prefix}…:\n{depends}");
-        };
-        self.unpack(package, to)
-    }
-
     /// The names of all packages that start with `prefix`, one a line.
     pub(crate) fn package_names(&self, prefix: &str) -> Result<String> {
         self.tool("apt-cache").args(["pkgnames", prefix]).output()
@@ -110,8 +100,7 @@ impl PrivateApt {
 
     /// Unpacks the files of a package.
     pub(crate) fn unpack(&self, package: &str, to: &Path) -> Result<()> {
-        let file = self.download(package)?;
-        tool("dpkg-deb").arg("-x").arg(file).arg(to).run()
+        unpack_file(&self.download(package)?, to)
     }
 
     /// The file of a package.
@@ -141,6 +130,11 @@ impl PrivateApt {
             "-oAPT::Sandbox::User=".to_owned(),
         ])
     }
+}
+
+/// Unpacks the files of a package that was downloaded.
+pub(super) fn unpack_file(package: &Path, to: &Path) -> Result<()> {
+    tool("dpkg-deb").arg("-x").arg(package).arg(to).run()
 }
 
 /// The kernel release (`6.1.0-…`) of an unpacked kernel package.

@@ -33,24 +33,27 @@ pub(crate) struct Images {
 impl Images {
     /// `work` is the static binary whose verbs the test containers run.
     pub(crate) fn made(place: &Place, busybox: &Path, work: &Path) -> Result<Self> {
-        let shell = fs::read(busybox).context("read the base's busybox")?;
-        let work = fs::read(work).with_context(|| format!("read {}", work.display()))?;
         let applets = tool(busybox).arg("--list").output()?;
-        let plain = self::busybox(place, "amd64", &shell, &applets)?;
+        Self::of(place, "amd64", busybox, &applets, work)
+    }
+
+    /// busybox for arm64 does not run here to name its applets, and the shell has most of them built in.
+    pub(crate) fn for_arm64(place: &Place, busybox: &Path, work: &Path) -> Result<Self> {
+        Self::of(place, "arm64", busybox, "sh\n", work)
+    }
+
+    fn of(place: &Place, architecture: &str, busybox: &Path, applets: &str, work: &Path) -> Result<Self> {
+        let shell = fs::read(busybox).with_context(|| format!("read {}", busybox.display()))?;
+        let work = fs::read(work).with_context(|| format!("read {}", work.display()))?;
+        let plain = self::busybox(place, architecture, &shell, applets)?;
         let busy = Recipe::new("image-work").with(&work).with_artefact(&plain);
         let busy = busy.in_cache(&place.cache, |dir| {
-            let layer = layer(&shell, &applets, Some(&work))?;
+            let layer = layer(&shell, applets, Some(&work))?;
             let config = json!({ "Entrypoint": ["/work"], "Cmd": ["sleep"] });
-            write(&dir.join("carob-work.tar.gz"), "carob-work:1", "amd64", &config, &layer)
+            write(&dir.join("carob-work.tar.gz"), "carob-work:1", architecture, &config, &layer)
         })?;
         Ok(Self { archives: vec![plain.join(BUSYBOX), busy.join("carob-work.tar.gz")] })
     }
-}
-
-/// `busybox:1` for arm64: busybox does not run here to name its applets, and the shell has most of them built in.
-pub(crate) fn arm64_busybox(place: &Place, busybox: &Path) -> Result<PathBuf> {
-    let shell = fs::read(busybox).context("read the arm64 busybox")?;
-    Ok(self::busybox(place, "arm64", &shell, "sh\n")?.join(BUSYBOX))
 }
 
 fn busybox(place: &Place, architecture: &str, shell: &[u8], applets: &str) -> Result<PathBuf> {

@@ -10,11 +10,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{
     cpio::Cpio,
-    debian::{self, Archive, PrivateApt, SUITE},
+    debian::Archive,
+    series::{Series, Unpacked},
 };
 use crate::{artefact::Recipe, place::Place, progress::stage, tool::tool};
 
-const PACKAGE: &str = "linux-image-cloud-amd64";
 const INIT: &str = include_str!("../guest/stage1.sh");
 /// What the first file system needs to see its disks and the channel to the host.
 const EARLY_MODULES: &[&str] = &["virtio_pci", "virtio_blk", "virtio_console"];
@@ -24,14 +24,13 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn made(place: &Place, archive: &Archive, base: &Path) -> Result<Self> {
-        let recipe = Recipe::new("kernel").with(PACKAGE).with(SUITE).with(INIT).with_artefact(base);
+    pub(crate) fn made(place: &Place, archive: &Archive, base: &Path, series: Series) -> Result<Self> {
+        let Series { name, suite } = series;
+        let recipe = Recipe::new(format!("kernel-{name}")).with(suite).with(INIT).with_artefact(base);
         let artefact = recipe.with(EARLY_MODULES.join(" ")).in_cache(&place.cache, |dir| {
-            let stage = stage(&format!("vm: kernel {PACKAGE} of {SUITE}"));
+            let stage = stage(&format!("vm: kernel {name} of {suite}"));
             let work = dir.join("work");
-            let apt = PrivateApt::new(archive, work.clone(), "amd64")?;
-            apt.unpack_dependency(PACKAGE, "linux-image-", &work.join("deb"))?;
-            unpack(&work.join("deb"), dir, &base.join("root/bin/busybox"))?;
+            pack(&series.unpack(archive, "amd64", &work)?, dir, &base.join("root/bin/busybox"))?;
             fs::remove_dir_all(&work)?;
             stage.done();
             Ok(())
@@ -52,15 +51,11 @@ impl Kernel {
     }
 }
 
-fn unpack(deb: &Path, out: &Path, busybox: &Path) -> Result<()> {
-    let modules = deb.join("lib/modules");
-    let release = debian::release(&modules)?;
-    let image = fs::read(deb.join("boot").join(format!("vmlinuz-{release}")))?;
-    decompress(payload(&image)?, out)?;
-    // Debian's packages come without the index; installing them would make it.
-    tool("depmod").arg("-b").arg(deb).arg(&release).run()?;
-    fs::write(out.join("stage1.cpio"), stage1(&modules.join(&release), busybox)?)?;
-    disk(&modules, &out.join("modules.img"))
+fn pack(kernel: &Unpacked, out: &Path, busybox: &Path) -> Result<()> {
+    decompress(payload(&fs::read(&kernel.image)?)?, out)?;
+    kernel.index_modules()?;
+    fs::write(out.join("stage1.cpio"), stage1(&kernel.modules().join(&kernel.release), busybox)?)?;
+    disk(&kernel.modules(), &out.join("modules.img"))
 }
 
 /// The compressed kernel in a bzImage, found by its setup header.
@@ -111,20 +106,37 @@ fn stage1(modules: &Path, busybox: &Path) -> Result<Vec<u8>> {
 /// Puts modules and all they need into `modules/`, numbered: the shell's `*` then gives the order of loading.
 pub(super) fn add_modules(cpio: &mut Cpio, modules: &Path, names: &[&str]) -> Result<()> {
     let index = fs::read_to_string(modules.join("modules.dep"))?;
-    for (number, file) in load_order(&index, names)?.iter().enumerate() {
-        cpio.file(&format!("modules/{number:02}.ko"), &fs::read(modules.join(file))?);
+    let built_in = fs::read_to_string(modules.join("modules.builtin"))?;
+    for (number, file) in load_order(&index, &built_in, names)?.iter().enumerate() {
+        cpio.file(&format!("modules/{number:02}.ko"), &module(&modules.join(file))?);
     }
     Ok(())
 }
 
+/// A module as busybox can load it.
+fn module(file: &Path) -> Result<Vec<u8>> {
+    if file.extension().is_none_or(|ending| ending != "xz") {
+        return fs::read(file).with_context(|| format!("read {}", file.display()));
+    }
+    let unpacked = file.with_extension("unpacked");
+    tool("xz").arg("-dc").arg(file).output_to(&unpacked)?;
+    let module = fs::read(&unpacked)?;
+    fs::remove_file(&unpacked)?;
+    Ok(module)
+}
+
 /// The modules' files with all they need, in an order that loads. `index` is a modules.dep: `file: needs…`, where
-/// the last one must be loaded first.
-fn load_order<'a>(index: &'a str, names: &[&str]) -> Result<Vec<&'a str>> {
+/// the last one must be loaded first; `built_in` names files that need no loading.
+fn load_order<'a>(index: &'a str, built_in: &str, names: &[&str]) -> Result<Vec<&'a str>> {
     let mut order: Vec<&str> = Vec::new();
     for name in names {
         let ending = format!("/{name}.ko");
+        let is_it = |file: &str| file.strip_suffix(".xz").unwrap_or(file).ends_with(&ending);
+        if built_in.lines().any(is_it) {
+            continue;
+        }
         let mut entries = index.lines().filter_map(|line| line.split_once(':'));
-        let Some((file, needs)) = entries.find(|(file, _)| file.ends_with(&ending)) else {
+        let Some((file, needs)) = entries.find(|(file, _)| is_it(file)) else {
             bail!("the kernel has no module {name}");
         };
         for part in needs.split_whitespace().rev().chain([file]) {
@@ -150,9 +162,13 @@ mod tests {
 
     #[test]
     fn modules_load_after_what_they_need_and_only_once() {
-        let index = "k/a.ko: k/b.ko k/c.ko\nk/b.ko: k/c.ko\nk/c.ko:\nk/d.ko: k/c.ko\n";
-        assert_eq!(load_order(index, &["a", "d"]).unwrap(), ["k/c.ko", "k/b.ko", "k/a.ko", "k/d.ko"]);
-        assert!(load_order(index, &["e"]).is_err());
+        let index = "k/a.ko: k/b.ko k/c.ko\nk/b.ko: k/c.ko\nk/c.ko:\nk/d.ko.xz: k/c.ko\n";
+        let check = |names: &[&str], expected: &[&str]| {
+            assert_eq!(load_order(index, "k/f.ko\n", names).unwrap(), expected);
+        };
+        check(&["a", "d"], &["k/c.ko", "k/b.ko", "k/a.ko", "k/d.ko.xz"]);
+        check(&["f", "c"], &["k/c.ko"]);
+        assert!(load_order(index, "k/f.ko\n", &["e"]).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
     qemu::Console,
     rootfs::rootfs,
     rundir::RunDir,
+    series::Series,
     x86::{Disk, KERNEL_WORDS, MACHINE, PROGRAM},
 };
 use crate::{artefact::Recipe, packages, place::Place, progress::stage, tool::tool};
@@ -39,17 +40,23 @@ pub(crate) struct Machine {
     /// The guest's file system as it is before its first boot.
     pub(crate) disk: PathBuf,
     pub(crate) busybox: PathBuf,
+    series: Series,
 }
 
 impl Machine {
     /// Makes what is missing; minutes the first time, nothing later.
     pub(crate) fn prepared(place: &Place) -> Result<Self> {
+        Self::with_kernel(place, Series::default())
+    }
+
+    /// The same with another kernel, whose parts are kept beside those of the usual one.
+    pub(crate) fn with_kernel(place: &Place, series: Series) -> Result<Self> {
         packages::ensure(PACKAGES)?;
         let archive = Archive::of_this_machine()?;
         let base = base(place, &archive)?;
-        let kernel = Kernel::made(place, &archive, &base)?;
+        let kernel = Kernel::made(place, &archive, &base, series)?;
         let disk = rootfs(place, &base)?.join("root.img");
-        Ok(Self { kernel, disk, busybox: base.join("root/bin/busybox") })
+        Ok(Self { kernel, disk, busybox: base.join("root/bin/busybox"), series })
     }
 }
 
@@ -62,7 +69,10 @@ impl Saved {
     pub(crate) fn made(place: &Place, machine: &Machine) -> Result<Self> {
         let version = tool(PROGRAM).arg("--version").output()?;
         let disk_artefact = machine.disk.parent().context("a disk that is no artefact")?;
-        let recipe = Recipe::new("saved").with(version).with(MACHINE.join("\n")).with(KERNEL_WORDS);
+        let recipe = Recipe::new(format!("saved-{}", machine.series.name))
+            .with(version)
+            .with(MACHINE.join("\n"))
+            .with(KERNEL_WORDS);
         let recipe = recipe.with_artefact(&machine.kernel.artefact).with_artefact(disk_artefact);
         let dir = recipe.in_cache(&place.cache, |dir| {
             let stage = stage("vm: boot once and save the state");

@@ -8,11 +8,13 @@ pub(crate) mod guest;
 pub(crate) mod image;
 pub(crate) mod kernel;
 pub(crate) mod machine;
+pub(crate) mod package;
 pub(crate) mod payload;
 pub(crate) mod qemu;
 mod qmp;
 mod rootfs;
 pub(crate) mod rundir;
+pub(crate) mod series;
 pub(crate) mod x86;
 
 use std::path::Path;
@@ -25,6 +27,7 @@ use self::{
     payload::Payload,
     qemu::Console,
     rundir::RunDir,
+    series::KernelWord,
     x86::Disk,
 };
 use crate::{artefact, build, place::Place, tool::tool};
@@ -32,32 +35,32 @@ use crate::{artefact, build, place::Place, tool::tool};
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
     /// A shell in a restored guest, with the payload (agent, units, images, pods) under /payload
-    Shell,
+    Shell(KernelWord),
     /// The same after a cold boot, with the kernel's messages
-    Boot,
+    Boot(KernelWord),
     /// Makes all that is cached: Debian, kernel, disk, saved state
-    Prepare,
+    Prepare(KernelWord),
     /// Removes all that is cached
     Clean,
 }
 
 pub(crate) fn run(place: &Place, verb: &Verb) -> Result<()> {
     match verb {
-        Verb::Shell | Verb::Boot => shell(place, verb),
-        Verb::Prepare => {
-            Saved::made(place, &Machine::prepared(place)?)?;
+        Verb::Shell(word) | Verb::Boot(word) => shell(place, verb, *word),
+        Verb::Prepare(word) => {
+            Saved::made(place, &Machine::with_kernel(place, word.kernel)?)?;
             Ok(())
         }
         Verb::Clean => artefact::remove(&place.cache),
     }
 }
 
-fn shell(place: &Place, verb: &Verb) -> Result<()> {
+fn shell(place: &Place, verb: &Verb, word: KernelWord) -> Result<()> {
     build::all(place)?;
-    let machine = Machine::prepared(place)?;
+    let machine = Machine::with_kernel(place, word.kernel)?;
     let run = RunDir::new(place, "shell")?;
     let payload = Payload::new(place, &machine.busybox, run.path())?.disk()?;
-    let mut guest = if matches!(verb, Verb::Boot) {
+    let mut guest = if matches!(verb, Verb::Boot(_)) {
         Guest::boot(&machine, Disk::Forgotten(&machine.disk), &payload, Console::Terminal, run.path())?
     } else {
         let saved = Saved::made(place, &machine)?;

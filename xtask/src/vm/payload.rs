@@ -8,10 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{
-    image::{self, Images},
-    machine,
-};
+use super::{image::Images, machine};
 use crate::place::{ARM64, HOST, Place};
 
 pub(crate) struct Payload {
@@ -26,9 +23,10 @@ impl Payload {
         Self::gathered(place, HOST, &Images::made(place, busybox, &work)?.archives, run)
     }
 
-    /// The same for the arm64 guest, with busybox as the only image.
+    /// The same for the arm64 guest.
     pub(crate) fn for_arm64(place: &Place, busybox: &Path, run: &Path) -> Result<Self> {
-        Self::gathered(place, ARM64, &[image::arm64_busybox(place, busybox)?], run)
+        let work = place.binaries(ARM64).join("carob-tests");
+        Self::gathered(place, ARM64, &Images::for_arm64(place, busybox, &work)?.archives, run)
     }
 
     fn gathered(place: &Place, triple: &str, images: &[PathBuf], run: &Path) -> Result<Self> {

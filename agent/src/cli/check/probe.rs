@@ -10,8 +10,8 @@ use std::{
 use super::{Finding, State};
 use crate::{cgroup::CONTROLLERS, cli::why::bytes, config::Config};
 
-/// The oldest kernel that carob is meant for.
-const KERNEL: (u32, u32) = (5, 10);
+/// The first with cgroup.kill. Older than that is only mount_setattr (5.12), by which libcontainer makes mounts.
+const KERNEL: (u32, u32) = (5, 14);
 /// The oldest systemd that its units were proven on.
 const SYSTEMD: u32 = 252;
 /// Images and their layers fill less than this quickly.
@@ -54,10 +54,10 @@ fn kernel(release: &str) -> Finding {
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let state = if version >= KERNEL { State::Good } else { State::Missing };
     Finding {
-        what: "kernel 5.10 or newer",
+        what: "kernel 5.14 or newer",
         state,
         found: release.to_owned(),
-        without: "system calls that carob needs are not there",
+        without: "no container starts (mount_setattr, 5.12), none can be killed (cgroup.kill)",
     }
 }
 
@@ -176,10 +176,10 @@ mod tests {
         check(&user(0), State::Good, "uid 0");
         check(&user(1000), State::Missing, "1000");
         for (release, state) in [
-            ("5.10.0-28-cloud-amd64", State::Good),
+            ("5.14.0", State::Good),
+            ("5.10.0-28-cloud-amd64", State::Missing),
             ("6.1.0", State::Good),
             ("10.2-rc1", State::Good),
-            ("5.9.16", State::Missing),
             ("4.19", State::Missing),
             ("odd", State::Missing),
         ] {

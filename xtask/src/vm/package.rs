@@ -1,14 +1,14 @@
 //! Which of Debian's packages has a kernel, told from the packages' names.
 
 /// A kernel to look for: the newest of its series and flavour.
-pub(super) struct Kernel {
+pub(crate) struct Kernel {
     /// The first numbers of its release, as many as matter.
-    pub(super) series: &'static str,
-    pub(super) flavour: Flavour,
+    pub(crate) series: &'static str,
+    pub(crate) flavour: Flavour,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Flavour {
+pub(crate) enum Flavour {
     /// For virtual machines: the smallest package.
     Cloud,
     Standard,
@@ -16,7 +16,7 @@ pub(super) enum Flavour {
 }
 
 impl Flavour {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Cloud => "cloud",
             Self::Standard => "standard",
@@ -36,7 +36,7 @@ impl Flavour {
 impl Kernel {
     /// The packages that may hold this kernel, best first. Since 6.19 the image is in `linux-binary-…`, and
     /// `linux-image-…` is empty.
-    pub(super) fn packages<'a>(&self, names: &'a str, architecture: &str) -> Vec<&'a str> {
+    pub(crate) fn packages<'a>(&self, names: &'a str, architecture: &str) -> Vec<&'a str> {
         let series = numbers(self.series);
         let mut found: Vec<(Vec<u32>, bool, &str)> = Vec::new();
         for name in names.lines() {
