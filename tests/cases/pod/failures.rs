@@ -53,8 +53,7 @@ pub(super) fn init_repeated(world: &World) -> Result<()> {
 pub(super) fn sidecar_startup(world: &World) -> Result<()> {
     // Only the second attempt ever says that it has come up.
     let script = "if [ -e /box/been ]; then touch /box/up; fi; touch /box/been; exec /work sleep";
-    let probe =
-        "      startupProbe: { exec: { command: [cat, /box/up] }, periodSeconds: 1, failureThreshold: 3 }\n";
+    let probe = "      startupProbe: { exec: { command: [cat, /box/up] }, periodSeconds: 1, timeoutSeconds: 10, failureThreshold: 6 }\n";
     let inits = [shell("side", script, &format!("{SIDECAR}{BOX}{probe}"))];
     let mains = [shell("main", STAYS, "")];
     let spec = format!("  terminationGracePeriodSeconds: 2\n{VOLUME}");
