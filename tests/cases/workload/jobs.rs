@@ -55,10 +55,10 @@ pub(super) fn failed(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// Each place succeeds once, a failure is tried again at its place, and what is deleted after its end stays done.
+/// Each place succeeds once, one after the other; what is deleted after its end, while others are still to come, stays done.
 pub(super) fn indexed(world: &World) -> Result<()> {
-    let script = "echo place $JOB_COMPLETION_INDEX on $(hostname)";
-    let spec = "  completions: 3\n  parallelism: 2\n  completionMode: Indexed\n";
+    let script = "sleep 2; echo place $JOB_COMPLETION_INDEX on $(hostname)";
+    let spec = "  completions: 4\n  parallelism: 1\n  completionMode: Indexed\n";
     let job = Maker::apply(world, "job", BATCH, "places", &manifest("places", spec, "Never", script))?;
     job.await_status("the first place is done", |status| {
         status["completedIndexes"].as_str().is_some_and(|done| done.starts_with('0'))
@@ -74,9 +74,9 @@ pub(super) fn indexed(world: &World) -> Result<()> {
     world.carob_ok(&["delete", "pod", name(first)])?;
     let done = job.await_status("it is complete", |status| status["conditions"][0]["type"] == "Complete")?;
     let status = &done["status"];
-    ensure!(status["succeeded"] == 3 && status["completedIndexes"] == "0-2", "{status}");
+    ensure!(status["succeeded"] == 4 && status["completedIndexes"] == "0-3", "{status}");
     let left = job.pods()?;
     let at = |place: &str| left.iter().filter(|pod| is_at(pod, place)).count();
-    ensure!((at("0"), at("1"), at("2")) == (0, 1, 1), "{left:?}");
+    ensure!((at("0"), at("1"), at("2"), at("3")) == (0, 1, 1, 1), "{left:?}");
     Ok(())
 }
