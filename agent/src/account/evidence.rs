@@ -20,6 +20,9 @@ const SIGNAL_RECORD: &str = "bpf: the record of the signal";
 const OOM_RECORD: &str = "bpf: the record of the OOM kill";
 const WAITID: &str = "waitid";
 const INTENT: &str = "intent: carob wrote it down before it sent the signal";
+const REMEMBERED: &str = "intent: the agent remembers the signal that it sent";
+/// Which of the two it was the verdict does not keep.
+const MARK_OR_COUNT: &str = "bpf: the mark on its victim, or memory.events of the container";
 const MEMORY_EVENTS: &str = "memory.events of the container";
 const NO_PROGRAMS: &str = "only the kernel programs see it, and they left no record";
 
@@ -32,9 +35,11 @@ pub(crate) fn evidence(verdict: &Verdict, started: Option<Stamp>) -> Vec<Fact> {
         Cause::Oom { limit, victim } => facts.extend(oom(limit, *victim, verdict.source)),
         _ => (),
     }
-    facts.extend(verdict.asked.map(|why| known("asked to end because", words::why(why), INTENT)));
+    facts.extend(
+        verdict.asked.map(|why| known("asked to end because", words::why(why), intent(verdict.source))),
+    );
     facts.push(match (started, &verdict.cause) {
-        (Some(_), _) => known("start", "see STARTED", "the ledger: written before it ran"),
+        (Some(_), _) => known("start", "see RAN", "the ledger: written before it ran"),
         (None, Cause::StartError { .. }) => unknown("start", "it never ran"),
         (None, _) => unknown("start", "the row was written without a process"),
     });
@@ -75,6 +80,11 @@ fn signal(verdict: &Verdict) -> Option<Fact> {
     Some(known("signal", words::signal_name(verdict.signal?), from))
 }
 
+/// Without the programs nothing outlives the agent but the ledger.
+fn intent(source: Source) -> &'static str {
+    if source == Source::Wait { REMEMBERED } else { INTENT }
+}
+
 fn why_nobody_saw(cause: &Cause) -> &'static str {
     match cause {
         Cause::StartError { .. } => "it never ran",
@@ -86,11 +96,9 @@ fn why_nobody_saw(cause: &Cause) -> &'static str {
 fn sender(sender: &Sender, source: Source) -> Fact {
     let name = "sender";
     match (sender, source) {
-        (Sender::Unknown, Source::Kernel) => {
-            unknown(name, "others have pushed the record of the signal out before the exit")
-        }
+        (Sender::Unknown, Source::Kernel) => unknown(name, "no record of the signal was left when it exited"),
         (Sender::Unknown, _) => unknown(name, NO_PROGRAMS),
-        (Sender::Agent(why), _) => known(name, format!("carob: {}", words::why(*why)), INTENT),
+        (Sender::Agent(why), source) => known(name, format!("carob: {}", words::why(*why)), intent(source)),
         (other, _) => known(name, words::sent_by(other).trim_start_matches([' ', ':', ',']), SIGNAL_RECORD),
     }
 }
@@ -98,8 +106,12 @@ fn sender(sender: &Sender, source: Source) -> Fact {
 fn oom(limit: &LimitOwner, victim: Victim, source: Source) -> Vec<Fact> {
     let by_count = "memory.events counts a kill and says no more";
     let because = if source == Source::Kernel { "the kernel's types do not tell it" } else { by_count };
-    let is_known = *limit != LimitOwner::Unknown;
-    let killed = known("killed by", "the OOM killer", if is_known { OOM_RECORD } else { MEMORY_EVENTS });
+    let from = match (limit, victim, source) {
+        (LimitOwner::Unknown, Victim::Unknown, Source::Kernel) => MARK_OR_COUNT,
+        (LimitOwner::Unknown, Victim::Unknown, _) => MEMORY_EVENTS,
+        _ => OOM_RECORD,
+    };
+    let killed = known("killed by", "the OOM killer", from);
     let limit = match limit {
         LimitOwner::Unknown => unknown("whose limit", because),
         limit => known("whose limit", words::limit(limit), OOM_RECORD),
@@ -181,7 +193,7 @@ mod tests {
                 Cause::Signalled(Sender::Agent(Why::Delete)),
                 Some(143),
                 Source::Wait,
-                "sender: carob: pod deleted [intent",
+                "sender: carob: pod deleted [intent: the agent remembers",
             ),
             (
                 Cause::Signalled(Sender::Unknown),
@@ -207,6 +219,12 @@ mod tests {
                 Some(137),
                 Source::Wait,
                 "killed by: the OOM killer [memory.events of the container]",
+            ),
+            (
+                unknown_oom(),
+                Some(137),
+                Source::Kernel,
+                "killed by: the OOM killer [bpf: the mark on its victim, or memory.events",
             ),
         ];
         for (cause, code, source, expected) in rows {

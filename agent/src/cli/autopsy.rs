@@ -45,14 +45,8 @@ const fn row(
     Row { name, how, limited: false, code, reason, cause }
 }
 
-const fn limited(
-    name: &'static str,
-    how: &'static str,
-    code: i64,
-    reason: &'static str,
-    cause: &'static str,
-) -> Row {
-    Row { name, how, limited: true, code, reason, cause }
+const fn limited(row: Row) -> Row {
+    Row { limited: true, ..row }
 }
 
 /// The last two end with the pod.
@@ -66,9 +60,9 @@ const ROWS: [Row; 14] = [
     row("kills-itself", "kill", 137, "Error", "own"),
     row("its-child-kills-it", "killed", 137, "Error", "own"),
     row("cpu-time-used-up", "spin", 152, "Error", "kernel"),
-    limited("oom-of-main", "hog", 137, "OOMKilled", "oom"),
-    limited("oom-of-child-and-group", "hog-child 0", 137, "OOMKilled", "oom"),
-    limited("oom-of-child-then-143", "hog-child 143", 143, "Error", "error"),
+    limited(row("oom-of-main", "hog", 137, "OOMKilled", "oom")),
+    limited(row("oom-of-child-and-group", "hog-child 0", 137, "OOMKilled", "oom")),
+    limited(row("oom-of-child-then-143", "hog-child 143", 143, "Error", "error")),
     row("deleted", "wait", 143, "Error", "agent"),
     row("deleted-and-ignores", "ignore", 137, "Error", "agent"),
 ];

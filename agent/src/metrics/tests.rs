@@ -198,7 +198,12 @@ fn without_pods_the_agent_still_speaks_for_itself() {
     picture.totals.clear();
     picture.health.deaf = Some("no BTF".to_owned());
     let page = page(&picture, Format::Text);
-    assert!(page.contains("carob_kernel_programs 0\n") && !page.contains("kube_"), "{page}");
+    assert!(
+        page.contains("carob_kernel_programs 0\n")
+            && page.contains("kube_node_status_condition{")
+            && !page.contains("kube_pod_status"),
+        "{page}"
+    );
 }
 
 #[test]

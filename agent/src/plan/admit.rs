@@ -2,10 +2,7 @@
 //!
 //! A pod that has no room waits, and holds back nobody who needs less. One that was let in stays in, whatever comes.
 
-use crate::pod::{Resources, Spec, port::HostPort, qos};
-
-/// The kubelet's default for `maxPods`.
-const MOST_PODS: u64 = 110;
+use crate::pod::{MOST_PODS, Resources, Spec, port::HostPort, qos};
 
 const NO_PORT: &str = "node(s) didn't have free ports for the requested pod ports";
 

@@ -30,6 +30,9 @@ pub(crate) use restart::{Restart, RestartPolicy};
 use security::{PodSecurity, Security};
 use source::{Projection, SubPath, Variable};
 
+/// How many pods the box takes: the kubelet's default for `maxPods`.
+pub(crate) const MOST_PODS: u64 = 110;
+
 /// Nanoseconds on `CLOCK_BOOTTIME` of the current boot. Says nothing about the wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Stamp(pub(crate) u64);

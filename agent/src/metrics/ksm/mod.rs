@@ -52,9 +52,7 @@ pub(super) fn families(picture: &Picture) -> Vec<Family> {
     families.extend(state::families(picture));
     families.extend(container::families(picture));
     families.extend(resources::families(picture));
-    if !picture.pods.is_empty() {
-        families.extend(resources::of_node(picture));
-    }
+    families.extend(resources::of_node(picture));
     families
 }
 

@@ -1,10 +1,7 @@
 //! What containers ask for and may use, and what the box has, under the names of kube-state-metrics.
 
 use super::{Family, Picture, Series, Subject};
-use crate::pod::{Container, Resources, Role};
-
-/// The pods that a node takes (kubelet, `maxPods`).
-const MOST_PODS: f64 = 110.0;
+use crate::pod::{Container, MOST_PODS, Resources, Role};
 
 pub(super) fn families(picture: &Picture) -> Vec<Family> {
     let gauge =
@@ -45,7 +42,11 @@ pub(super) fn of_node(picture: &Picture) -> Vec<Family> {
         let row = |resource, unit, value| {
             Series::new([("node", node), ("resource", resource), ("unit", unit)], value)
         };
-        vec![row("cpu", "core", cores), row("memory", "byte", bytes), row("pods", "integer", MOST_PODS)]
+        vec![
+            row("cpu", "core", cores),
+            row("memory", "byte", bytes),
+            row("pods", "integer", MOST_PODS as f64),
+        ]
     };
     let ready = [("true", 1.0), ("false", 0.0), ("unknown", 0.0)].map(|(holds, value)| {
         Series::new([("node", node), ("condition", "Ready"), ("status", holds)], value)
