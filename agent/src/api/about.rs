@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    metrics::{self, Format, Moment, Places},
+    metrics::{self, Counting, Format, Moment, Places},
     picture::Picture,
 };
 
@@ -37,6 +37,7 @@ pub(super) struct Pictures(pub(super) watch::Receiver<Arc<Picture>>);
 pub(super) struct Usage {
     pub(super) picture: watch::Receiver<Arc<Picture>>,
     pub(super) config: Arc<Config>,
+    pub(super) counting: Counting,
 }
 
 /// `GET /version`.
@@ -73,13 +74,14 @@ pub(super) async fn ready(State(Pictures(picture)): State<Pictures>) -> Result<&
 }
 
 /// `GET /metrics`.
-pub(super) async fn metrics(State(Pictures(picture)): State<Pictures>, headers: HeaderMap) -> Response {
-    let format = format_for(&headers);
-    page(format, metrics::page(&picture.borrow(), format))
+pub(super) async fn metrics(State(usage): State<Usage>, headers: HeaderMap) -> Response {
+    let (format, picture) = (format_for(&headers), usage.picture.borrow().clone());
+    page(format, metrics::page(&picture, &usage.counting, format))
 }
 
 /// `GET /metrics/cadvisor`, as at a kubelet's port.
-pub(super) async fn usage(State(Usage { picture, config }): State<Usage>, headers: HeaderMap) -> Response {
+pub(super) async fn usage(State(usage): State<Usage>, headers: HeaderMap) -> Response {
+    let Usage { picture, config, .. } = usage;
     let (format, picture, pods) = (format_for(&headers), picture.borrow().clone(), config.pods_cgroup());
     let places = Places { root: &config.cgroup_fs, pods: &pods, links: &config.links };
     page(format, metrics::usage_page(&picture, places, format))

@@ -6,11 +6,11 @@
 //! runs.
 
 mod btf;
-mod carry;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod fuzz;
+mod inherit;
 pub(crate) mod load;
 mod offsets;
 pub(crate) mod pidfd;

@@ -12,6 +12,7 @@ use crate::{
     picture::{Health, PodPicture, Total},
     pod::{
         AttemptId, CgroupId, Container, Pid, PodName, PodUid, Role, Spec, Stamp,
+        counts::{Counts, Tally},
         status::{
             BootId, Condition, ContainerState, ContainerStatus, Ended, Live, Phase, PodStatus, Readiness,
             Truth,
@@ -99,8 +100,15 @@ fn pod(
         address: Some(std::net::Ipv4Addr::new(10, 182, 0, 7)),
         status,
         turned: BTreeMap::new(),
+        tallies: Vec::new(),
         deleting: None,
     }
+}
+
+/// What the kernel counts in the cgroup of the one attempt that runs.
+pub(super) fn counting() -> Counting {
+    let counts = Counts { main_exits: 0, other_exits: 40, oom_kills: 1, lost_records: 0 };
+    Counting::new(move |cgroup| (cgroup == CgroupId(8)).then_some(counts))
 }
 
 fn name(namespace: &str, name: &str) -> PodName {
@@ -119,7 +127,7 @@ pub(super) fn picture() -> Picture {
     let unseen = ended("side", 0, Cause::Unknown { why: "no record".to_owned() }, None, None);
     let done = ended("once", 0, Cause::Completed, Some(0), None);
     let back_off = ContainerState::Waiting { reason: "CrashLoopBackOff", message: None };
-    let web = pod(
+    let mut web = pod(
         name("default", "web"),
         Phase::Running,
         json!({
@@ -132,6 +140,8 @@ pub(super) fn picture() -> Picture {
             status("once", ContainerState::Terminated(done), None),
         ],
     );
+    let written = Counts { main_exits: 1, other_exits: 2, oom_kills: 1, lost_records: 3 };
+    web.tallies = [Some(CgroupId(8)), Some(CgroupId(9)), None].map(|cgroup| Tally { written, cgroup }).into();
     let fresh = ContainerState::Waiting { reason: "ContainerCreating", message: None };
     let new = pod(name("shop", "new"), Phase::Pending, json!({}), vec![status("app", fresh, None)]);
     let web_name = name("default", "web");
@@ -155,7 +165,7 @@ pub(super) fn picture() -> Picture {
 fn the_page_is_as_it_was_agreed() {
     let check = |format, golden: &str| {
         let golden = golden.replace("VERSION", env!("CARGO_PKG_VERSION"));
-        let page = page(&picture(), format);
+        let page = page(&picture(), &counting(), format);
         let differs = page.lines().zip(golden.lines()).find(|(is, should)| is != should);
         assert_eq!(differs, None, "{format:?}");
         assert_eq!(page, golden, "{format:?}");
@@ -187,8 +197,8 @@ fn every_family_says_what_it_is_before_its_series_and_no_series_comes_twice() {
         }
         assert!(families.len() > 20 && seen.len() > families.len(), "{page}");
     };
-    check(&page(&picture(), Format::Text), &[]);
-    check(&page(&picture(), Format::OpenMetrics), &["_total", "_info"]);
+    check(&page(&picture(), &counting(), Format::Text), &[]);
+    check(&page(&picture(), &counting(), Format::OpenMetrics), &["_total", "_info"]);
 }
 
 #[test]
@@ -197,7 +207,7 @@ fn without_pods_the_agent_still_speaks_for_itself() {
     picture.pods.clear();
     picture.totals.clear();
     picture.health.deaf = Some("no BTF".to_owned());
-    let page = page(&picture, Format::Text);
+    let page = page(&picture, &counting(), Format::Text);
     assert!(
         page.contains("carob_kernel_programs 0\n")
             && page.contains("kube_node_status_condition{")
@@ -210,7 +220,7 @@ fn without_pods_the_agent_still_speaks_for_itself() {
 fn a_time_that_is_not_known_is_left_out() {
     let mut picture = picture();
     picture.offsets.clear();
-    let page = page(&picture, Format::Text);
+    let page = page(&picture, &counting(), Format::Text);
     assert!(!page.contains("kube_pod_start_time") && page.contains("kube_pod_created"), "{page}");
 }
 
