@@ -296,6 +296,12 @@ impl Cgroup {
         Ok(text.lines().filter_map(line).collect())
     }
 
+    /// In which part of the last ten seconds some thread in it waited for `cpu`, `memory` or `io`, in hundredths of a
+    /// percent. <https://docs.kernel.org/accounting/psi.html>
+    pub(crate) fn pressure(&self, resource: &str) -> Result<Option<u32>, Error> {
+        Ok(parse_pressure(&self.read(&format!("{resource}.pressure"))?))
+    }
+
     /// The cgroups directly below, by name.
     pub(crate) fn children(&self) -> Result<Vec<Self>, Error> {
         let read = |source| Error::Read { path: self.path.clone(), source };
@@ -347,6 +353,12 @@ impl Cgroup {
 fn parse_quota(text: &str) -> Option<Quota> {
     let (quota, period) = text.trim().split_once(' ')?;
     Some(Quota { microseconds: quota.parse().ok()?, period: period.parse().ok()? })
+}
+
+fn parse_pressure(text: &str) -> Option<u32> {
+    let some = text.lines().find_map(|line| line.strip_prefix("some avg10="))?;
+    let (whole, hundredths) = some.split_whitespace().next()?.split_once('.')?;
+    whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(hundredths.parse().ok()?)
 }
 
 fn parse_memory_events(text: &str) -> MemoryEvents {
@@ -486,6 +498,19 @@ mod tests {
         let text = "low 0\nhigh 2\nmax 31\noom 4\noom_kill 3\noom_group_kill 1\n";
         assert_eq!(parse_memory_events(text), MemoryEvents { oom: 4, oom_kill: 3 });
         assert_eq!(parse_memory_events(""), MemoryEvents::default());
+    }
+
+    #[test]
+    fn pressure_is_that_of_the_last_ten_seconds() {
+        let rows = [
+            ("some avg10=1.50 avg60=0.00 avg300=0.00 total=12\nfull avg10=9.00 total=3\n", Some(150)),
+            ("some avg10=100.00 avg60=0.00\n", Some(10_000)),
+            ("full avg10=9.00 total=3\n", None),
+            ("", None),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(parse_pressure(text), expected, "{text:?}");
+        }
     }
 
     #[test]

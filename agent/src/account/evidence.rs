@@ -2,8 +2,9 @@
 
 use super::words;
 use crate::pod::{
-    Stamp,
     counts::Counts,
+    flight::{Flight, Pressure},
+    status::Ended,
     verdict::{Cause, LimitOwner, Sender, Source, Verdict, Victim},
 };
 
@@ -30,7 +31,8 @@ const COUNTERS: &str = "bpf: the counters of the cgroup";
 const NO_PROGRAMS: &str = "only the kernel programs see it, and they left no record";
 
 /// All facts of one end, in the order in which people ask.
-pub(crate) fn evidence(verdict: &Verdict, started: Option<Stamp>, counts: Option<Counts>) -> Vec<Fact> {
+pub(crate) fn evidence(ended: &Ended, counts: Option<Counts>) -> Vec<Fact> {
+    let Ended { verdict, started, flight, .. } = ended;
     let mut facts = vec![code(verdict)];
     facts.extend(signal(verdict));
     match &verdict.cause {
@@ -41,7 +43,7 @@ pub(crate) fn evidence(verdict: &Verdict, started: Option<Stamp>, counts: Option
     facts.extend(
         verdict.asked.map(|why| known("asked to end because", words::why(why), intent(verdict.source))),
     );
-    facts.push(match (started, &verdict.cause) {
+    facts.push(match (*started, &verdict.cause) {
         (Some(_), _) => known("start", "see RAN", "the ledger: written before it ran"),
         (None, Cause::StartError { .. }) => unknown("start", "it never ran"),
         (None, _) => unknown("start", "the row was written without a process"),
@@ -59,6 +61,32 @@ pub(crate) fn evidence(verdict: &Verdict, started: Option<Stamp>, counts: Option
     let cpu = verdict.cpu_ns.map(|ns| format!("{}.{:03}s", ns / 1_000_000_000, ns / 1_000_000 % 1000));
     facts.push(measured("CPU time of the main process", cpu));
     facts.extend(counted(counts));
+    facts.extend(flight.iter().flat_map(|flight| around(flight)));
+    facts
+}
+
+/// What was around it when a signal ended it.
+fn around(flight: &Flight) -> Vec<Fact> {
+    let percent = |part: u32| format!("{}.{:02} %", part / 100, part % 100);
+    let one = |name, value: Option<String>, from| match value {
+        Some(value) => known(name, value, from),
+        None => unknown(name, "the kernel does not tell it"),
+    };
+    let Pressure { cpu, memory, io } = flight.pressure;
+    let mut facts = vec![
+        one(
+            "most memory of the container",
+            flight.most_memory.map(words::size),
+            "memory.peak of the container",
+        ),
+        one("waited for memory in the last 10 s", memory.map(percent), "memory.pressure of the container"),
+        one("waited for a CPU in the last 10 s", cpu.map(percent), "cpu.pressure of the container"),
+        one("waited for a disk in the last 10 s", io.map(percent), "io.pressure of the container"),
+    ];
+    let lines = flight.output.iter().flat_map(|output| output.lines()).filter(|line| !line.is_empty());
+    facts.extend(
+        lines.map(|line| known("its last output", line.replace(char::is_control, "\u{fffd}"), "its log")),
+    );
     facts
 }
 
@@ -140,9 +168,28 @@ fn oom(limit: &LimitOwner, victim: Victim, source: Source) -> Vec<Fact> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::pod::verdict::{KernelReason, Why};
+    use crate::pod::{
+        AttemptId, PodUid, Stamp,
+        status::BootId,
+        verdict::{KernelReason, Why},
+    };
+
+    /// An end with a flight if a signal was it.
+    pub(in crate::account) fn over(verdict: Verdict) -> Ended {
+        let pressure = Pressure { cpu: None, memory: Some(1234), io: Some(5) };
+        let output = Some("going down\n\u{1b}[31mred".to_owned());
+        let flight = Flight { most_memory: Some(3 << 29), pressure, output };
+        Ended {
+            id: AttemptId { uid: PodUid::default(), container: "main".to_owned(), attempt: 0 },
+            boot: BootId("boot".to_owned()),
+            started: Some(Stamp(1)),
+            flight: verdict.signal.map(|_| Box::new(flight)),
+            verdict,
+            said: None,
+        }
+    }
 
     fn told(cause: Cause, code: Option<i32>, source: Source) -> Vec<String> {
         let signal = code.filter(|code| *code > 128).map(|code| code - 128);
@@ -163,7 +210,7 @@ mod tests {
         };
         let counts = Counts { main_exits: 1, other_exits: 7, oom_kills: 0, lost_records: 0 };
         let counts = (source == Source::Kernel).then_some(counts);
-        evidence(&verdict, Some(Stamp(1)), counts).iter().map(line).collect()
+        evidence(&over(verdict), counts).iter().map(line).collect()
     }
 
     #[test]
@@ -193,6 +240,36 @@ mod tests {
                 Some(3),
                 Source::Kernel,
                 "other processes that ended in it: 7 [bpf: the counters of the cgroup]",
+            ),
+            (
+                Cause::Signalled(Sender::Unknown),
+                Some(137),
+                Source::Wait,
+                "most memory of the container: 1.5Gi [memory.peak of the container]",
+            ),
+            (
+                Cause::Signalled(Sender::Unknown),
+                Some(137),
+                Source::Wait,
+                "waited for memory in the last 10 s: 12.34 % [memory.pressure of the container]",
+            ),
+            (
+                Cause::Signalled(Sender::Unknown),
+                Some(137),
+                Source::Wait,
+                "waited for a disk in the last 10 s: 0.05 % [",
+            ),
+            (
+                Cause::Signalled(Sender::Unknown),
+                Some(137),
+                Source::Wait,
+                "waited for a CPU in the last 10 s: unknown, because the kernel does not tell it",
+            ),
+            (
+                Cause::Signalled(Sender::Unknown),
+                Some(137),
+                Source::Wait,
+                "its last output: \u{fffd}[31mred [its log]",
             ),
             (
                 Cause::Error,

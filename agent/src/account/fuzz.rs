@@ -3,7 +3,7 @@
 
 use zerocopy::FromBytes;
 
-use super::*;
+use super::{evidence::tests::over, *};
 
 /// The record's bytes, how many of them there are, and the rest of the evidence in small numbers.
 type Bytes = ([u8; 32], Vec<u8>, u8, u8);
@@ -51,7 +51,7 @@ fn fuzz_records_of_deaths() {
         if matches!(verdict.cause, Cause::Oom { .. }) {
             assert_eq!(verdict.signal, Some(9), "{verdict:?}");
         }
-        let facts = super::evidence(&verdict, None, None);
+        let facts = super::evidence(&over(verdict.clone()), None);
         assert!(
             facts.iter().all(|fact| !fact.from.is_empty() && fact.value.as_deref() != Some("")),
             "{facts:?}"

@@ -401,7 +401,8 @@ fn sweep(tools: &Tools, id: &AttemptId) -> Result<Option<Departed>, Error> {
     }
     let cgroup = tools.places.attempt_cgroup(id);
     let Ok(gone) = cgroup.id() else { return Ok(None) };
-    let oom_kills = cgroup.memory_events().ok().map(|events| events.oom_kill);
+    // With those in cgroups that the container made itself.
+    let oom_kills = cgroup.keyed("memory.events").ok().and_then(|events| events.get("oom_kill").copied());
     cgroup.remove().map_err(|source| Error::Cgroup { source })?;
     Ok(Some(Departed { cgroup: gone, oom_kills }))
 }

@@ -19,6 +19,9 @@ const FILE_LIMIT: u64 = 4096;
 /// How much of the log is read: its last lines, and of those the end.
 const LOG_LINES: usize = 80;
 const LOG_LIMIT: usize = 2048;
+/// How much of the log is kept with an end by a signal.
+const FLIGHT_LINES: usize = 10;
+const FLIGHT_LIMIT: usize = 1024;
 
 /// Where a container's last words are to be found, remembered beside its bundle: the pod may be gone by then.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,6 +29,8 @@ struct Note {
     file: PathBuf,
     /// The log, if that is to be read when the file is empty.
     log: Option<PathBuf>,
+    /// The log; absent in what an older agent wrote.
+    output: Option<PathBuf>,
 }
 
 /// Makes the file and says where it is to appear, if anywhere.
@@ -40,8 +45,9 @@ pub(super) fn prepare(
     File::create(&file)?;
     // Whoever the container's user is.
     fs::set_permissions(&file, fs::Permissions::from_mode(0o666))?;
-    let log = (termination.policy == Policy::FallbackToLogsOnError).then(|| places.log(pod, id));
-    let note = Note { file: file.clone(), log };
+    let output = places.log(pod, id);
+    let log = (termination.policy == Policy::FallbackToLogsOnError).then(|| output.clone());
+    let note = Note { file: file.clone(), log, output: Some(output) };
     fs::write(note_of(&places.attempt(id)), serde_json::to_vec(&note)?)?;
     // A volume that is mounted there goes first.
     let taken = wanted.mounts.iter().any(|mount| mount.path == termination.path);
@@ -67,17 +73,30 @@ pub(crate) enum Ending {
 
 /// What the program of an attempt has left, after all its output is in the log.
 pub(super) fn read(places: &super::Places, id: &AttemptId, ending: Ending) -> io::Result<Option<String>> {
-    let note = match fs::read(note_of(&places.attempt(id))) {
-        Ok(note) => serde_json::from_slice::<Note>(&note)?,
-        // It was started by an agent that did not write one.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
+    let Some(note) = Note::of(places, id)? else { return Ok(None) };
     let mut words = end_of(&note.file)?;
     if let (true, Ending::Badly, Some(log)) = (words.is_empty(), ending, &note.log) {
         words = log::last_output(log, LOG_LINES, LOG_LIMIT)?;
     }
     Ok((!words.is_empty()).then(|| String::from_utf8_lossy(&words).into_owned()))
+}
+
+/// The last output of an attempt, whatever it was asked to leave as its reason.
+pub(super) fn output(places: &super::Places, id: &AttemptId) -> io::Result<Option<String>> {
+    let Some(log) = Note::of(places, id)?.and_then(|note| note.output) else { return Ok(None) };
+    let words = log::last_output(&log, FLIGHT_LINES, FLIGHT_LIMIT)?;
+    Ok((!words.is_empty()).then(|| String::from_utf8_lossy(&words).into_owned()))
+}
+
+impl Note {
+    /// `None`: the attempt was started by an agent that did not write one.
+    fn of(places: &super::Places, id: &AttemptId) -> io::Result<Option<Self>> {
+        match fs::read(note_of(&places.attempt(id))) {
+            Ok(note) => Ok(Some(serde_json::from_slice(&note)?)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
 }
 
 fn end_of(path: &Path) -> io::Result<Vec<u8>> {

@@ -50,7 +50,13 @@ use crate::{
         probes::{ProbeError, Probes},
     },
     plan::Step,
-    pod::{AttemptId, CgroupId, Pid, PodName, Stamp, given::Given, probe::HookKind, verdict::Sent},
+    pod::{
+        AttemptId, CgroupId, Pid, PodName, Stamp,
+        flight::{Flight, Pressure},
+        given::Given,
+        probe::HookKind,
+        verdict::Sent,
+    },
     ready,
 };
 use binary::Binary;
@@ -393,6 +399,20 @@ impl Tools {
             Err(e) => {
                 tracing::warn!(error = %e, attempt = %id, "the termination message cannot be read");
                 None
+            }
+        })
+        .await
+    }
+
+    /// What is known of the surroundings of an attempt that has just ended. Its cgroup must still be there.
+    pub(crate) async fn flight(&self, id: &AttemptId) -> Flight {
+        let (cgroup, places, id) = (self.places.attempt_cgroup(id), self.places.clone(), id.clone());
+        blocking(move || {
+            let pressure = |resource| cgroup.pressure(resource).ok().flatten();
+            Flight {
+                most_memory: cgroup.number("memory.peak").ok().flatten(),
+                pressure: Pressure { cpu: pressure("cpu"), memory: pressure("memory"), io: pressure("io") },
+                output: last_words::output(&places, &id).ok().flatten(),
             }
         })
         .await

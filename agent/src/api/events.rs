@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use axum::{
     Json,
+    body::{Body, Bytes},
     extract::{Path, State},
+    http::header::CONTENT_TYPE,
+    response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::{
     Api, date,
     objects::{Answer, ListQuery, Options, options},
+    piecewise::{Output, Piece},
     refusal::Refusal,
-    selector::EVENT_FIELDS,
+    selector::{EVENT_FIELDS, Selector},
 };
 use crate::{
     picture::Picture,
@@ -30,8 +35,11 @@ const COMPONENT: &str = "carob";
 const NO_NAMESPACE: &str = "default";
 
 /// `GET /api/v1/events`.
-pub(super) async fn list_all(State(api): State<Arc<Api>>, query: Options<ListQuery>) -> Answer {
-    list(&api, None, &options(query)?).await
+pub(super) async fn list_all(
+    State(api): State<Arc<Api>>,
+    query: Options<ListQuery>,
+) -> Result<Response, Refusal> {
+    list_or_watch(api, None, &options(query)?).await
 }
 
 /// `GET /api/v1/namespaces/{namespace}/events`.
@@ -39,8 +47,8 @@ pub(super) async fn list_namespace(
     State(api): State<Arc<Api>>,
     Path(namespace): Path<String>,
     query: Options<ListQuery>,
-) -> Answer {
-    list(&api, Some(&namespace), &options(query)?).await
+) -> Result<Response, Refusal> {
+    list_or_watch(api, Some(namespace), &options(query)?).await
 }
 
 /// `GET /api/v1/namespaces/{namespace}/events/{name}`.
@@ -57,18 +65,63 @@ pub(super) async fn read(
         .ok_or_else(|| Refusal::absent(format!("events {name:?} not found")))
 }
 
-async fn list(api: &Api, namespace: Option<&str>, query: &ListQuery) -> Answer {
-    let selector = query.selector(EVENT_FIELDS)?;
+/// Which events a client wants.
+struct Wanted {
+    namespace: Option<String>,
+    selector: Selector,
+}
+
+impl Wanted {
+    fn covers(&self, event: &Value) -> bool {
+        let here = self.namespace.as_ref().is_none_or(|name| event["metadata"]["namespace"] == **name);
+        here && self.selector.matches(event)
+    }
+}
+
+async fn list_or_watch(
+    api: Arc<Api>,
+    namespace: Option<String>,
+    query: &ListQuery,
+) -> Result<Response, Refusal> {
+    let wanted = Wanted { namespace, selector: query.chosen(EVENT_FIELDS)? };
+    if query.watches() {
+        let (sender, output) = Output::new();
+        tokio::spawn(watch(api, wanted, query.since()?, sender));
+        return Ok(([(CONTENT_TYPE, "application/json")], Body::new(output)).into_response());
+    }
     let version = *api.objects.changed().borrow();
-    let here = |event: &Value| namespace.is_none_or(|namespace| event["metadata"]["namespace"] == *namespace);
-    let chosen = |event: &Value| here(event) && selector.matches(event);
-    let items: Vec<Value> = shown(api).await?.into_iter().filter(chosen).collect();
-    Ok(Json(json!({
-        "kind": "EventList",
-        "apiVersion": "v1",
-        "metadata": {"resourceVersion": version.to_string()},
-        "items": items,
-    })))
+    let mut items = shown(&api).await?;
+    items.retain(|event| wanted.covers(event));
+    let metadata = json!({"resourceVersion": version.to_string()});
+    let list = json!({"kind": "EventList", "apiVersion": "v1", "metadata": metadata, "items": items});
+    Ok(Json(list).into_response())
+}
+
+/// Sends each event as it is told, one line of JSON each, until the client goes or the journal cannot be read. What has
+/// been told before in the same words comes as MODIFIED. Rows that give way to newer ones are not told of.
+async fn watch(api: Arc<Api>, wanted: Wanted, mut since: u64, sender: mpsc::Sender<Piece>) {
+    let mut changed = api.objects.changed();
+    loop {
+        let newest = *changed.borrow_and_update();
+        let Ok(told) = api.journal.events().await else { return };
+        for told in told.iter().filter(|told| told.revision > since) {
+            let object = event(told, &api.picture.borrow());
+            let kind = if told.count > 1 { "MODIFIED" } else { "ADDED" };
+            let line = format!("{}\n", json!({"type": kind, "object": object}));
+            if wanted.covers(&object) && sender.send(Ok(Bytes::from(line))).await.is_err() {
+                return;
+            }
+        }
+        let last = told.last().map_or(0, |told| told.revision);
+        since = since.max(newest).max(last);
+        let goes_on = tokio::select! {
+            () = sender.closed() => false,
+            changed = changed.changed() => changed.is_ok(),
+        };
+        if !goes_on {
+            return;
+        }
+    }
 }
 
 async fn shown(api: &Api) -> Result<Vec<Value>, Refusal> {

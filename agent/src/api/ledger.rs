@@ -20,6 +20,7 @@ use crate::{
     pod::{
         Stamp,
         counts::Counts,
+        flight::{Flight, Pressure},
         status::BootId,
         verdict::{Cause, LimitOwner, Sender, Source, Verdict},
     },
@@ -82,7 +83,7 @@ fn facts(end: &End, counts: Option<Counts>) -> Value {
         Some(value) => json!({"fact": fact.name, "value": value, "source": fact.from}),
         None => json!({"fact": fact.name, "value": null, "unknown": fact.from}),
     };
-    account::evidence(&end.ended.verdict, end.ended.started, counts).iter().map(fact).collect()
+    account::evidence(&end.ended, counts).iter().map(fact).collect()
 }
 
 /// What became of it. An unknown is `null` here, never a number that looks like an answer.
@@ -102,7 +103,19 @@ fn end(end: &End, picture: &Picture) -> Value {
         "peakMemoryBytes": verdict.peak_memory,
         "message": account::message(verdict),
         "said": end.ended.said,
+        "flight": end.ended.flight.as_deref().map(flight),
         "source": source(verdict.source),
+    })
+}
+
+/// Percents of the last ten seconds.
+fn flight(flight: &Flight) -> Value {
+    let percent = |hundredths: Option<u32>| hundredths.map(|hundredths| f64::from(hundredths) / 100.0);
+    let Pressure { cpu, memory, io } = flight.pressure;
+    json!({
+        "mostMemoryBytes": flight.most_memory,
+        "pressurePercent": {"cpu": percent(cpu), "memory": percent(memory), "io": percent(io)},
+        "output": flight.output,
     })
 }
 

@@ -43,15 +43,33 @@ pub(super) struct ListQuery {
     label_selector: String,
     field_selector: String,
     watch: String,
+    resource_version: String,
 }
 
 impl ListQuery {
     /// What is asked for, if it is a list.
     pub(super) fn selector(&self, fields: &[&str]) -> Result<Selector, Refusal> {
-        if matches!(self.watch.as_str(), "true" | "1") {
+        if self.watches() {
             return Err(Refusal::method_not_allowed("watching is not supported yet: list again"));
         }
+        self.chosen(fields)
+    }
+
+    pub(super) fn watches(&self) -> bool {
+        matches!(self.watch.as_str(), "true" | "1")
+    }
+
+    /// Which objects.
+    pub(super) fn chosen(&self, fields: &[&str]) -> Result<Selector, Refusal> {
         Selector::parse(&self.label_selector, &self.field_selector, fields).map_err(Refusal::bad_request)
+    }
+
+    /// After which version a watch begins: 0 is before all that there is.
+    pub(super) fn since(&self) -> Result<u64, Refusal> {
+        let version = Some(self.resource_version.as_str()).filter(|version| !version.is_empty());
+        version.unwrap_or("0").parse().map_err(|_| {
+            Refusal::bad_request(format!("resourceVersion: {:?} is not a number", self.resource_version))
+        })
     }
 }
 

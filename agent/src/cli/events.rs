@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use hyper::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
     Scope, age,
-    client::{Client, Error, query},
+    client::{Client, Error, Payload, query},
     get::Word,
     output::{self, note, say},
     pods::text,
@@ -32,6 +33,9 @@ pub(crate) struct Events {
     /// How to print them
     #[arg(short, long, value_enum)]
     output: Option<output::Format>,
+    /// Go on with what happens from now on; with an output format a document each
+    #[arg(short, long, visible_short_alias = 'w', visible_alias = "watch")]
+    follow: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -54,12 +58,12 @@ impl Events {
     pub(super) async fn run(self, client: &Client, now: Timestamp) -> anyhow::Result<ExitCode> {
         let namespace = (!self.all_namespaces).then_some(self.scope.namespace.as_str());
         let (kind, name) = self.about.clone().unzip();
+        if self.follow {
+            let path = path(namespace, kind.as_deref(), name.as_deref(), Reading::Follow);
+            return self.follow(client, &path).await;
+        }
         let mut events = fetch(client, namespace, kind.as_deref(), name.as_deref()).await?;
-        let wanted = |event: &Value| {
-            let named = |one: &Type| event["type"] == format!("{one:?}");
-            self.types.is_empty() || self.types.iter().any(named)
-        };
-        events.retain(wanted);
+        events.retain(|event| self.wants(event));
         match self.output {
             Some(format) => {
                 let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": events});
@@ -72,6 +76,43 @@ impl Events {
             None => say(&self.table(&events, now).render(output::width()))?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn wants(&self, event: &Value) -> bool {
+        let named = |one: &Type| event["type"] == format!("{one:?}");
+        self.types.is_empty() || self.types.iter().any(named)
+    }
+
+    /// Those that there are, then each as it is told.
+    async fn follow(&self, client: &Client, path: &str) -> anyhow::Result<ExitCode> {
+        let mut body = client.send(Method::GET, path, Payload::Nothing).await?.into_body();
+        let mut unread = Vec::new();
+        while let Some(piece) = client.piece(&mut body).await? {
+            unread.extend_from_slice(&piece);
+            while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = unread.drain(..=end).collect();
+                let told: Value = serde_json::from_slice(&line)?;
+                if self.wants(&told["object"]) {
+                    say(&self.line(&told["object"]))?;
+                }
+            }
+        }
+        anyhow::bail!("the agent has ended, and with it the stream of events")
+    }
+
+    /// One event, in columns that do not depend on the others.
+    fn line(&self, event: &Value) -> String {
+        if let Some(format) = self.output {
+            return format.text(event);
+        }
+        let about = &event["involvedObject"];
+        let object = format!("{}/{}", text(&about["kind"]), text(&about["name"]));
+        let cells = [text(&event["lastTimestamp"]), text(&event["type"]), text(&event["reason"]), object];
+        let [at, weight, reason, object] = cells;
+        let namespace = self.all_namespaces.then(|| format!("{:<16}", text(&event["metadata"]["namespace"])));
+        let namespace = namespace.unwrap_or_default();
+        let message = text(&event["message"]);
+        format!("{namespace}{at:<22}{weight:<9}{reason:<26}{object:<32}{message}\n")
     }
 
     fn table(&self, events: &[Value], now: Timestamp) -> Table {
@@ -99,6 +140,27 @@ impl Events {
     }
 }
 
+/// Once, or all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    Once,
+    Follow,
+}
+
+fn path(namespace: Option<&str>, kind: Option<&str>, name: Option<&str>, reading: Reading) -> String {
+    let terms = [("involvedObject.kind", kind), ("involvedObject.name", name)];
+    let terms: Vec<String> =
+        terms.iter().filter_map(|(key, value)| Some(format!("{key}={}", (*value)?))).collect();
+    let query = query(&[
+        ("fieldSelector", (!terms.is_empty()).then(|| terms.join(","))),
+        ("watch", (reading == Reading::Follow).then(|| "true".to_owned())),
+    ]);
+    match namespace {
+        Some(namespace) => format!("/api/v1/namespaces/{}/events{query}", super::client::encoded(namespace)),
+        None => format!("/api/v1/events{query}"),
+    }
+}
+
 /// The events about an object, the newest last.
 pub(super) async fn fetch(
     client: &Client,
@@ -106,14 +168,7 @@ pub(super) async fn fetch(
     kind: Option<&str>,
     name: Option<&str>,
 ) -> Result<Vec<Value>, Error> {
-    let terms = [("involvedObject.kind", kind), ("involvedObject.name", name)];
-    let terms: Vec<String> =
-        terms.iter().filter_map(|(key, value)| Some(format!("{key}={}", (*value)?))).collect();
-    let query = query(&[("fieldSelector", (!terms.is_empty()).then(|| terms.join(",")))]);
-    let path = match namespace {
-        Some(namespace) => format!("/api/v1/namespaces/{}/events{query}", super::client::encoded(namespace)),
-        None => format!("/api/v1/events{query}"),
-    };
+    let path = path(namespace, kind, name, Reading::Once);
     match client.fetch(&path).await?["items"].take() {
         Value::Array(items) => Ok(items),
         _ => Ok(Vec::new()),

@@ -44,7 +44,14 @@ fn ended(container: &str, attempt: u32, cause: Cause, code: Option<i32>, signal:
         finished: Stamp(20),
         source: Source::Kernel,
     };
-    Ended { id: id(container, attempt), boot: boot(), started: Some(Stamp(10)), verdict, said: None }
+    Ended {
+        id: id(container, attempt),
+        boot: boot(),
+        started: Some(Stamp(10)),
+        verdict,
+        said: None,
+        flight: None,
+    }
 }
 
 fn oom(container: &str, attempt: u32) -> Ended {

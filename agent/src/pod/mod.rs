@@ -5,6 +5,7 @@
 pub(crate) mod counts;
 pub(crate) mod event;
 pub(crate) mod expand;
+pub(crate) mod flight;
 pub(crate) mod given;
 pub(crate) mod mountinfo;
 pub(crate) mod network;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, CgroupId, Pid, Role, Stamp, verdict::Verdict};
+use super::{AttemptId, CgroupId, Pid, Role, Stamp, flight::Flight, verdict::Verdict};
 
 /// `status.phase`. There is no `Unknown`: only a control plane that lost its node says that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,6 +155,9 @@ pub(crate) struct Ended {
     /// What the program itself left as the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) said: Option<String>,
+    /// If a signal ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) flight: Option<Box<Flight>>,
 }
 
 /// `/proc/sys/kernel/random/boot_id`.

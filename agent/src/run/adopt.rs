@@ -139,7 +139,7 @@ impl Agent {
                 let desk = self.desk();
                 let mut ended = desk.examine(&attempt.id, process.cgroup, process.started, None).await;
                 self.tools.finish_output(&attempt.id).await;
-                ended.said = desk.last_words(&ended).await;
+                desk.remember(&mut ended).await;
                 self.close(ended, Remains::All).await;
             }
         }

@@ -50,7 +50,7 @@ impl Desk {
         self.tools.children.release(pid);
         // Whoever follows the log stops when the attempt is over: by then all of it must be there.
         self.tools.finish_output(&id).await;
-        ended.said = self.last_words(&ended).await;
+        self.remember(&mut ended).await;
         self.write_down(&ended).await;
         let _ = self.notes.send(Note::Ended { ended, remains: Remains::All }).await;
     }
@@ -71,13 +71,23 @@ impl Desk {
             }
         });
         let verdict = self.judge(id, cgroup, waited).await;
-        Ended { id: id.clone(), boot: self.boot.clone(), started: Some(started), verdict, said: None }
+        Ended {
+            id: id.clone(),
+            boot: self.boot.clone(),
+            started: Some(started),
+            verdict,
+            said: None,
+            flight: None,
+        }
     }
 
-    /// What the program says itself, once all its output is in the log.
-    pub(super) async fn last_words(&self, ended: &Ended) -> Option<String> {
+    /// What the program says itself, and what was around it if it was killed. Once all its output is in the log.
+    pub(super) async fn remember(&self, ended: &mut Ended) {
         let ending = if ended.verdict.code == Some(0) { Ending::Well } else { Ending::Badly };
-        self.tools.last_words(&ended.id, ending).await
+        ended.said = self.tools.last_words(&ended.id, ending).await;
+        if ended.verdict.signal.is_some() {
+            ended.flight = Some(Box::new(self.tools.flight(&ended.id).await));
+        }
     }
 
     /// Writes an end to the ledger, as often as it takes: it must not be lost, and running pods do not wait for it.
@@ -97,7 +107,14 @@ impl Desk {
     pub(super) fn lost_to_reboot(&self, attempt: &Attempt) -> Ended {
         let started = attempt.process.as_ref().map(|process| process.started);
         let verdict = account::lost_to_reboot(started.unwrap_or_default());
-        Ended { id: attempt.id.clone(), boot: attempt.boot.clone(), started, verdict, said: None }
+        Ended {
+            id: attempt.id.clone(),
+            boot: attempt.boot.clone(),
+            started,
+            verdict,
+            said: None,
+            flight: None,
+        }
     }
 
     async fn judge(&self, id: &AttemptId, cgroup: CgroupId, waited: Option<Waited>) -> Verdict {

@@ -339,7 +339,7 @@ impl Desk {
     /// An attempt whose program never ran. It has no exit code; the API shows 128 there, as containerd does.
     fn start_error(&self, id: AttemptId, message: String) -> Ended {
         let verdict = account::never_started(message, clock::now());
-        Ended { id, boot: self.boot.clone(), started: None, verdict, said: None }
+        Ended { id, boot: self.boot.clone(), started: None, verdict, said: None, flight: None }
     }
 
     /// Takes an attempt's row back; tries until the store takes it.

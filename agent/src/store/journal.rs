@@ -417,7 +417,10 @@ mod tests {
     use super::*;
     use crate::{
         picture::Total,
-        pod::verdict::{Cause, LimitOwner, Source, Verdict, Victim, Why},
+        pod::{
+            flight::Flight,
+            verdict::{Cause, LimitOwner, Source, Verdict, Victim, Why},
+        },
         store::{
             End, Row, Selector, Store,
             scratch::{Scratch, commits, pod},
@@ -462,6 +465,7 @@ mod tests {
                 source: Source::Kernel,
             },
             said: Some("words".to_owned()),
+            flight: Some(Box::new(Flight { most_memory: Some(u64::MAX), ..Flight::default() })),
         }
     }
 
@@ -661,7 +665,7 @@ mod tests {
         check(Keep { rows: 5, ..all }, &[("gone", 1, 3), ("lives", 0, 101), ("open", 0, 0)]).await;
         check(Keep { rows: 1, ..all }, &[("lives", 1, 101), ("open", 0, 0)]).await;
         check(Keep { rows: 0, ..all }, &[("lives", 2, 101), ("open", 0, 0)]).await;
-        check(Keep { bytes: 1800, ..all }, &[("gone", 3, 3), ("lives", 0, 101), ("open", 0, 0)]).await;
+        check(Keep { bytes: 2400, ..all }, &[("gone", 3, 3), ("lives", 0, 101), ("open", 0, 0)]).await;
         check(Keep { bytes: 0, ..all }, &[("lives", 2, 101), ("open", 0, 0)]).await;
     }
 

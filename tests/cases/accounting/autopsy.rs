@@ -2,7 +2,10 @@
 
 use anyhow::{Result, ensure};
 
-use crate::{pods::ready, world::World};
+use crate::{
+    pods::{PATIENCE, Pod, one, ready},
+    world::World,
+};
 
 pub(super) fn performed(world: &World) -> Result<()> {
     ready(world)?;
@@ -16,15 +19,21 @@ pub(super) fn performed(world: &World) -> Result<()> {
 
 /// Each fact with its source; what the ledger cannot know is not made up.
 pub(super) fn evidence(world: &World) -> Result<()> {
-    use crate::pods::{Pod, one};
     let limit = "      resources: { limits: { memory: 24Mi } }\n";
     let oom = Pod::apply(world, "evidence-oom", &one("evidence-oom", "hog 200", limit, ""))?;
     oom.end("main", 0)?;
-    let said = world.carob_ok(&["why", "evidence-oom", "--evidence"])?;
+    let said = world.wait_until("its cgroup is counted", PATIENCE, || {
+        let said = world.carob_ok(&["why", "evidence-oom", "--evidence"])?;
+        ensure!(said.contains("[bpf: the counters of the cgroup]"), "{said}");
+        Ok(said)
+    })?;
     for line in [
         "exit code: 137 [bpf: the record of the exit]",
         "whose limit: container limit 24Mi [bpf: the record of the OOM kill]",
         "chosen: the main process [bpf: the record of the OOM kill]",
+        "processes in it that the OOM killer took: 1 [bpf: the counters of the cgroup]",
+        "most memory of the container: 24Mi [memory.peak of the container]",
+        "its last output: filling [its log]",
     ] {
         ensure!(said.contains(line), "{line:?} is not in {said}");
     }

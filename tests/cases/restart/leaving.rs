@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
+    cases::accounting::truth,
     pods::{Pod, one, ready, sample},
     world::{AGENT, World},
 };
@@ -24,6 +25,7 @@ pub(super) fn without_programs(world: &World) -> Result<()> {
     ensure!(end["cause"] == "unknown", "nobody can know who it was, but its end is {end}");
     let programs = sample(&world.metrics()?, "carob_kernel_programs", &[])?;
     ensure!(programs == 0.0, "carob_kernel_programs is {programs}");
+    truth::holds_as_far_as_it_can_be_seen(world)?;
     let check = world.carob(&["check"])?;
     let line = check.stdout.lines().find(|line| line.contains("kernel type information"));
     ensure!(

@@ -30,7 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
             300,
             held::outlives_the_agent,
         ),
-        case("without_kernel_programs_ends_are_still_seen", Mode::Alone, 180, leaving::without_programs),
+        case("without_kernel_programs_ends_are_still_seen", Mode::Alone, 900, leaving::without_programs),
         case("carob_leaves_a_box_as_it_found_it", Mode::Alone, 240, leaving::uninstalled),
         case("a_reboot_drains_pods_in_order_and_they_come_back", Mode::Reboot, 300, boots::ordered),
         case("a_power_cut_invents_no_exit_code", Mode::Reboot, 300, boots::cut),

@@ -133,6 +133,7 @@ fn await_signal(signal: i32) -> Result<()> {
 
 /// Fills memory for good and keeps it until SIGTERM.
 fn hog(mib: usize) -> Result<ExitCode> {
+    println!("filling");
     let mut kept = Vec::new();
     for _ in 0..mib {
         // Not zeroes: pages that were never written cost nothing.

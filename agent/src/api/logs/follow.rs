@@ -1,17 +1,7 @@
 //! Sends a log to a client, as it is now or until its container ends. Woken by inotify and by the picture, never by time.
 
-use std::{
-    io,
-    mem::MaybeUninit,
-    os::fd::OwnedFd,
-    path::Path,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{io, mem::MaybeUninit, os::fd::OwnedFd, path::Path, sync::Arc};
 
-use axum::body::{Bytes, HttpBody};
-use hyper::body::Frame;
 use rustix::{
     fs::inotify::{self, CreateFlags, WatchFlags},
     io::Errno,
@@ -22,40 +12,21 @@ use tokio::{
 };
 
 use super::{runs, tail::Tail};
-use crate::{picture::Picture, pod::AttemptId};
-
-/// Pieces of output that may wait for a slow client.
-const PIECES: usize = 4;
-
-type Piece = io::Result<Bytes>;
-
-/// A response body that is written while it is sent.
-#[derive(Debug)]
-pub(super) struct Output {
-    pieces: mpsc::Receiver<Piece>,
-}
-
-impl HttpBody for Output {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.pieces.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
-    }
-}
+use crate::{
+    api::piecewise::{Output, Piece},
+    picture::Picture,
+    pod::AttemptId,
+};
 
 /// What is in the file now.
 pub(super) fn as_it_is(tail: Tail) -> Output {
-    let (sender, pieces) = mpsc::channel(PIECES);
+    let (sender, output) = Output::new();
     tokio::spawn(async move {
         if let Some(mut tail) = send(tail, &sender).await {
             finish(&mut tail, &sender).await;
         }
     });
-    Output { pieces }
+    output
 }
 
 /// What is in the file, and what will be, until the attempt has ended.
@@ -65,9 +36,9 @@ pub(super) fn until_end(
     picture: watch::Receiver<Arc<Picture>>,
     id: AttemptId,
 ) -> Output {
-    let (sender, pieces) = mpsc::channel(PIECES);
+    let (sender, output) = Output::new();
     tokio::spawn(follow(tail, watch, picture, id, sender));
-    Output { pieces }
+    output
 }
 
 async fn follow(

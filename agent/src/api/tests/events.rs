@@ -1,6 +1,8 @@
 //! Events as the API shows them.
 
-use serde_json::json;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::{Value, json};
 
 use super::scene::{Scene, at, boot};
 use crate::pod::event::{About, Again, Event, Weight};
@@ -64,4 +66,37 @@ async fn events_are_kubernetes_objects_and_chosen_by_its_fields() {
     for (method, path, code) in refused {
         assert_eq!(scene.ask(method, path, "{}").await.0, code, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn events_are_watched_from_a_version_on() {
+    let scene = Scene::new();
+    let journal = scene.store.journal();
+    let tell = async |name: &str, reason: &str| {
+        journal.tell(vec![event("Pod", name, reason)]).await.unwrap();
+    };
+    tell("web", "BackOff").await;
+    let path = "/api/v1/namespaces/shop/events?watch=true&fieldSelector=involvedObject.name%3Dweb";
+    let mut all = scene.send("GET", path, "", "").await.into_body();
+    let mut later = scene.send("GET", &format!("{path}&resourceVersion=1"), "", "").await.into_body();
+    assert_eq!(next(&mut all).await, "ADDED BackOff 1");
+    tell("other", "BackOff").await;
+    tell("web", "Started").await;
+    tell("web", "BackOff").await;
+    for body in [&mut all, &mut later] {
+        assert_eq!(next(body).await, "ADDED Started 1");
+        assert_eq!(next(body).await, "MODIFIED BackOff 2");
+    }
+    let wrong = scene.ask("GET", &format!("{path}&resourceVersion=new"), "").await;
+    assert_eq!(
+        (wrong.0, wrong.1["message"].as_str()),
+        (400, Some("resourceVersion: \"new\" is not a number"))
+    );
+}
+
+async fn next(body: &mut Incoming) -> String {
+    let line = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    let told: Value = serde_json::from_slice(&line).unwrap();
+    let (kind, event) = (told["type"].as_str().unwrap(), &told["object"]);
+    format!("{kind} {} {}", event["reason"].as_str().unwrap(), event["count"])
 }

@@ -141,7 +141,7 @@ pub(in crate::api) fn ended(id: AttemptId, code: Option<i32>, signal: Option<i32
         finished: at(20),
         source: Source::Kernel,
     };
-    Ended { id, boot: boot(), started: Some(at(10)), verdict, said: None }
+    Ended { id, boot: boot(), started: Some(at(10)), verdict, said: None, flight: None }
 }
 
 fn clock() -> Timestamp {

@@ -86,6 +86,7 @@ fn ended(n: u32, end: End, started: Stamp, finished: Stamp) -> Ended {
         started: Some(started),
         verdict: verdict(end, finished),
         said: None,
+        flight: None,
     }
 }
 
