@@ -78,6 +78,12 @@ pub(super) async fn metrics(State(Pictures(picture)): State<Pictures>, headers: 
     page(format, metrics::page(&picture.borrow(), format))
 }
 
+/// `GET /metrics/probes`, as at a kubelet's port.
+pub(super) async fn probes(State(Pictures(picture)): State<Pictures>, headers: HeaderMap) -> Response {
+    let format = format_for(&headers);
+    page(format, metrics::probes_page(&picture.borrow(), format))
+}
+
 /// `GET /metrics/cadvisor`, as at a kubelet's port.
 pub(super) async fn usage(State(Usage { picture, config }): State<Usage>, headers: HeaderMap) -> Response {
     let (format, picture, pods) = (format_for(&headers), picture.borrow().clone(), config.pods_cgroup());

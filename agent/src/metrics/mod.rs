@@ -8,6 +8,7 @@ mod ksm;
 mod monitoring;
 mod openmetrics;
 mod own;
+mod probes;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -69,6 +70,11 @@ pub(crate) fn page(picture: &Picture, format: Format) -> String {
 /// The page of what pods and containers use.
 pub(crate) fn usage_page(picture: &Picture, places: Places<'_>, format: Format) -> String {
     written(cadvisor::families(picture, places), format)
+}
+
+/// The page of what came of probes.
+pub(crate) fn probes_page(picture: &Picture, format: Format) -> String {
+    written(probes::families(picture), format)
 }
 
 /// All that have a series.

@@ -3,15 +3,20 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::json;
 
 use super::*;
 use crate::{
-    picture::{Health, PodPicture, Total},
+    picture::{
+        Health, PodPicture, Total,
+        counted::{Answered, Probings},
+    },
     pod::{
         AttemptId, CgroupId, Container, Pid, PodName, PodUid, Role, Spec, Stamp,
+        probe::ProbeKind,
         status::{
             BootId, Condition, ContainerState, ContainerStatus, Ended, Live, Phase, PodStatus, Readiness,
             Truth,
@@ -100,6 +105,7 @@ fn pod(
         status,
         turned: BTreeMap::new(),
         deleting: None,
+        probings: Arc::default(),
     }
 }
 
@@ -112,6 +118,20 @@ fn total(pod: PodName, container: &str, (reason, signal, cause): (&str, i32, &st
     Total { pod, container: container.to_owned(), reason, signal, cause, count }
 }
 
+/// One probe that was answered well three times and badly twice, and one that has not been answered.
+fn probings() -> Arc<Probings> {
+    let probings = Probings::default();
+    probings.begin("side", ProbeKind::Startup);
+    for milliseconds in [5, 6, 11_000] {
+        let took = Duration::from_millis(milliseconds);
+        probings.count("app", ProbeKind::Liveness, Answered::Well(took));
+    }
+    for answered in [Answered::Badly, Answered::Badly, Answered::NotAtAll] {
+        probings.count("app", ProbeKind::Liveness, answered);
+    }
+    Arc::new(probings)
+}
+
 /// One pod of three containers (running again, waiting after an end nobody saw, done), one that has not begun, and
 /// totals of a third.
 pub(super) fn picture() -> Picture {
@@ -119,7 +139,7 @@ pub(super) fn picture() -> Picture {
     let unseen = ended("side", 0, Cause::Unknown { why: "no record".to_owned() }, None, None);
     let done = ended("once", 0, Cause::Completed, Some(0), None);
     let back_off = ContainerState::Waiting { reason: "CrashLoopBackOff", message: None };
-    let web = pod(
+    let mut web = pod(
         name("default", "web"),
         Phase::Running,
         json!({
@@ -132,6 +152,7 @@ pub(super) fn picture() -> Picture {
             status("once", ContainerState::Terminated(done), None),
         ],
     );
+    web.probings = probings();
     let fresh = ContainerState::Waiting { reason: "ContainerCreating", message: None };
     let new = pod(name("shop", "new"), Phase::Pending, json!({}), vec![status("app", fresh, None)]);
     let web_name = name("default", "web");
@@ -152,21 +173,30 @@ pub(super) fn picture() -> Picture {
 }
 
 #[test]
-fn the_page_is_as_it_was_agreed() {
-    let check = |format, golden: &str| {
+fn the_pages_are_as_they_were_agreed() {
+    let check = |written: fn(&Picture, Format) -> String, format, golden: &str| {
         let golden = golden.replace("VERSION", env!("CARGO_PKG_VERSION"));
-        let page = page(&picture(), format);
+        let page = written(&picture(), format);
         let differs = page.lines().zip(golden.lines()).find(|(is, should)| is != should);
         assert_eq!(differs, None, "{format:?}");
         assert_eq!(page, golden, "{format:?}");
     };
-    check(Format::Text, include_str!("golden/page.txt"));
-    check(Format::OpenMetrics, include_str!("golden/page.openmetrics"));
+    check(page, Format::Text, include_str!("golden/page.txt"));
+    check(page, Format::OpenMetrics, include_str!("golden/page.openmetrics"));
+    check(probes_page, Format::Text, include_str!("golden/probes.txt"));
+    check(probes_page, Format::OpenMetrics, include_str!("golden/probes.openmetrics"));
+}
+
+#[test]
+fn a_pods_probes_go_with_the_pod() {
+    let mut picture = picture();
+    picture.pods.retain(|name, _| name.name != "web");
+    assert_eq!(probes_page(&picture, Format::Text), "");
 }
 
 #[test]
 fn every_family_says_what_it_is_before_its_series_and_no_series_comes_twice() {
-    let check = |page: &str, suffixes: &[&str]| {
+    let check = |page: &str, suffixes: &[&str], least: usize| {
         let (mut families, mut seen, mut current) = (BTreeSet::new(), BTreeSet::new(), None);
         for line in page.lines().filter(|line| *line != "# EOF") {
             if let Some(help) = line.strip_prefix("# HELP ") {
@@ -185,10 +215,14 @@ fn every_family_says_what_it_is_before_its_series_and_no_series_comes_twice() {
                 assert!(value.parse::<f64>().is_ok() && seen.insert(series), "{line}");
             }
         }
-        assert!(families.len() > 20 && seen.len() > families.len(), "{page}");
+        assert!(families.len() >= least && seen.len() > families.len(), "{page}");
     };
-    check(&page(&picture(), Format::Text), &[]);
-    check(&page(&picture(), Format::OpenMetrics), &["_total", "_info"]);
+    let (of_spread, of_kind) = (["_bucket", "_sum", "_count"], ["_total", "_info"]);
+    let all = [&of_spread[..], &of_kind].concat();
+    check(&page(&picture(), Format::Text), &of_spread, 20);
+    check(&page(&picture(), Format::OpenMetrics), &all, 20);
+    check(&probes_page(&picture(), Format::Text), &of_spread, 2);
+    check(&probes_page(&picture(), Format::OpenMetrics), &all, 2);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     act::{Outcome, Started, chain},
+    picture::counted::Probings,
     plan::{
         ContainerActivity, Deletion, Failure, Hooks, MIN_GRACE, Observed, PodActivity, Progress, Sandbox,
         Seen, State, Step, probe::Health,
@@ -44,6 +45,7 @@ pub(super) struct Kept {
     pub(super) asked: Option<Spec>,
     /// What is still to be told of it.
     pub(super) news: Vec<News>,
+    pub(super) probings: Arc<Probings>,
 }
 
 impl Kept {
@@ -61,6 +63,7 @@ impl Kept {
             address: None,
             asked: None,
             news: Vec::new(),
+            probings: Arc::default(),
         }
     }
 

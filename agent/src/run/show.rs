@@ -75,7 +75,8 @@ fn pod(kept: &Kept, before: &Picture, now: Stamp) -> (PodName, Arc<PodPicture>) 
     }
     let turned = turned(&status, before, kept.seen.since, now);
     let (spec, object, address) = (kept.spec.clone(), kept.object.clone(), kept.address);
-    (name, Arc::new(PodPicture { spec, object, address, status, turned, deleting }))
+    let probings = kept.probings.clone();
+    (name, Arc::new(PodPicture { spec, object, address, status, turned, deleting, probings }))
 }
 
 /// Since when each condition is as it is.

@@ -47,7 +47,7 @@ async fn the_server_says_what_it_is() {
 #[tokio::test]
 async fn metrics_are_served_in_the_form_that_is_asked_for() {
     let scene = Scene::new();
-    for (path, empty) in [("/metrics", false), ("/metrics/cadvisor", true)] {
+    for (path, empty) in [("/metrics", false), ("/metrics/cadvisor", true), ("/metrics/probes", true)] {
         let response = scene.send("GET", path, "", "").await;
         let media = response.headers()["content-type"].to_str().unwrap().to_owned();
         assert!(media.starts_with("text/plain; version=0.0.4"), "{path}: {media}");

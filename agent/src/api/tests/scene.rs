@@ -100,6 +100,7 @@ pub(in crate::api) fn pod_picture(object: &Value, containers: Vec<ContainerStatu
         },
         turned: BTreeMap::from([("Ready", at(2))]),
         deleting: None,
+        probings: Arc::default(),
     }
 }
 

@@ -195,7 +195,7 @@ impl Row {
             let mut labels = figures.labels.clone();
             // The sum of all CPUs: cAdvisor also knows each one's.
             labels.extend((name == "container_cpu_usage_seconds").then(|| ("cpu", "total".to_owned())));
-            Some(Series { labels, value: value(figures)? })
+            Some(Series { labels, value: value(figures)?.into() })
         };
         Family { name, kind, help, series: figures.iter().filter_map(one).collect() }
     }

@@ -1,7 +1,11 @@
-//! What the agent knows, published once a turn of the loop. Immutable; `api` and `metrics` read only this, the store and cgroup files.
+//! What the agent knows, published once a turn of the loop. Immutable but for what is `counted` between two turns; `api`
+//! and `metrics` read only this, the store and cgroup files.
+
+pub(crate) mod counted;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
+use self::counted::Probings;
 use crate::pod::{
     PodName, Spec, Stamp,
     status::{BootId, PodStatus},
@@ -47,6 +51,7 @@ pub(crate) struct PodPicture {
     pub(crate) turned: BTreeMap<&'static str, Stamp>,
     /// Set while the pod is being deleted.
     pub(crate) deleting: Option<Stamp>,
+    pub(crate) probings: Arc<Probings>,
 }
 
 /// How often containers ended in one way.

@@ -1,4 +1,7 @@
-//! The metrics page as Prometheus takes it. What its figures say of a death is looked at where the deaths are.
+//! The metrics pages as Prometheus takes them, and whether their figures are true. What they say of a death is looked at
+//! where the deaths are.
+
+mod probes;
 
 use std::time::Duration;
 
@@ -16,8 +19,11 @@ const TELLING: [(&str, &str); 2] = [
 ];
 
 pub(crate) fn cases() -> Vec<Case> {
-    let name = "the_metrics_page_is_what_promtool_accepts";
-    vec![Case { name, mode: Mode::Shared, limit: LIMIT * 2, run: promtool_accepts }]
+    let case = |name, run| Case { name, mode: Mode::Shared, limit: LIMIT * 2, run };
+    vec![
+        case("the_metrics_page_is_what_promtool_accepts", promtool_accepts),
+        case("the_metrics_count_each_probing_by_what_it_came_to", probes::counted),
+    ]
 }
 
 /// promtool itself runs on the host, which fails this case for it.
