@@ -9,6 +9,7 @@ mod monitoring;
 mod openmetrics;
 mod own;
 mod probes;
+mod stages;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -64,6 +65,7 @@ impl Format {
 pub(crate) fn page(picture: &Picture, format: Format) -> String {
     let mut families = ksm::families(picture);
     families.extend(own::families(picture));
+    families.extend(stages::families(picture));
     written(families, format)
 }
 

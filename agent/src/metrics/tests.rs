@@ -13,6 +13,7 @@ use crate::{
     picture::{
         Health, PodPicture, Total,
         counted::{Answered, Probings},
+        stages::{Stage, Stages},
     },
     pod::{
         AttemptId, CgroupId, Container, Pid, PodName, PodUid, Role, Spec, Stamp,
@@ -132,6 +133,22 @@ fn probings() -> Arc<Probings> {
     Arc::new(probings)
 }
 
+/// Two containers that were started, one of them soon ready.
+fn stages() -> Arc<Stages> {
+    let stages = Stages::default();
+    for (stage, milliseconds) in [
+        (Stage::Create, 90),
+        (Stage::Create, 110),
+        (Stage::Record, 10),
+        (Stage::Exec, 20),
+        (Stage::Ready, 301_000),
+        (Stage::Stop, 30_250),
+    ] {
+        stages.took(stage, Duration::from_millis(milliseconds));
+    }
+    Arc::new(stages)
+}
+
 /// One pod of three containers (running again, waiting after an end nobody saw, done), one that has not begun, and
 /// totals of a third.
 pub(super) fn picture() -> Picture {
@@ -169,6 +186,7 @@ pub(super) fn picture() -> Picture {
             total(name("shop", "ending"), "app", ("Error", 15, "agent"), 3),
         ],
         health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, ..Health::default() },
+        stages: stages(),
     }
 }
 

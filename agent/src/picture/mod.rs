@@ -2,10 +2,11 @@
 //! and `metrics` read only this, the store and cgroup files.
 
 pub(crate) mod counted;
+pub(crate) mod stages;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
-use self::counted::Probings;
+use self::{counted::Probings, stages::Stages};
 use crate::pod::{
     PodName, Spec, Stamp,
     status::{BootId, PodStatus},
@@ -27,6 +28,7 @@ pub(crate) struct Picture {
     /// Terminations since the store was made. They never go back while the pod exists.
     pub(crate) totals: Vec<Total>,
     pub(crate) health: Health,
+    pub(crate) stages: Arc<Stages>,
 }
 
 /// What the box has.

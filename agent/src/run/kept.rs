@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-use super::{news::News, storage::Measured, volumes::Projections};
+use super::{news::News, stages::Course, storage::Measured, volumes::Projections};
 
 /// How long a failed clean-up rests before the next try.
 const CLEAR_AGAIN: Duration = Duration::from_secs(10);
@@ -46,6 +46,7 @@ pub(super) struct Kept {
     /// What is still to be told of it.
     pub(super) news: Vec<News>,
     pub(super) probings: Arc<Probings>,
+    pub(super) course: Course,
 }
 
 impl Kept {
@@ -64,6 +65,7 @@ impl Kept {
             asked: None,
             news: Vec::new(),
             probings: Arc::default(),
+            course: Course::default(),
         }
     }
 
@@ -231,6 +233,7 @@ impl Kept {
         seen.ended.push(ended.clone());
         let surplus = seen.ended.len().saturating_sub(crate::plan::restart::HISTORY);
         seen.ended.drain(..surplus);
+        self.course.ended(&ended);
         self.tell_ended(container, &ended);
     }
 
@@ -256,7 +259,12 @@ impl Kept {
             attempt,
         };
         let name = self.spec.name.clone();
-        let health = Health::new(&self.spec.containers[container].probes);
+        let spec = self.spec.clone();
+        let probes = &spec.containers[container].probes;
+        let health = Health::new(probes);
+        if result.is_ok() {
+            self.course.begun(&id, probes);
+        }
         let seen = self.at(container);
         seen.busy = None;
         seen.health = health;

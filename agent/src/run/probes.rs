@@ -80,12 +80,19 @@ fn probes(kept: &Kept) -> impl Iterator<Item = (&Live, ProbeKind, &Probe)> {
 impl Kept {
     /// A probe has come to another verdict.
     pub(super) fn probed(&mut self, id: &AttemptId, kind: ProbeKind, verdict: Answer, now: Stamp) {
-        let of_attempt = |seen: &plan::Seen| matches!(&seen.state, State::Running(live) if live.id == *id);
-        let Some(container) = self.seen.containers.iter().position(of_attempt) else { return };
+        let live = |seen: &plan::Seen| match &seen.state {
+            State::Running(live) if live.id == *id => Some(live.clone()),
+            _ => None,
+        };
+        let mut all = self.seen.containers.iter().enumerate();
+        let Some((container, live)) = all.find_map(|(place, seen)| Some((place, live(seen)?))) else {
+            return;
+        };
         let pod = &self.spec.name;
         match &verdict {
             Answer::Success => {
                 tracing::info!(%pod, container = id.container, attempt = id.attempt, "{kind} probe succeeds");
+                self.course.succeeded(&live, kind, now);
             }
             Answer::Failure { message } => {
                 tracing::warn!(%pod, container = id.container, attempt = id.attempt, message, "{kind} probe failed");

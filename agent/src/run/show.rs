@@ -40,6 +40,7 @@ impl Agent {
             pods,
             totals,
             health,
+            stages: self.stages.clone(),
         }));
     }
 

@@ -86,6 +86,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         deaf,
         mismatches,
         dropped,
+        stages: Arc::default(),
         store_error: None,
         shelf: given::Shelf::default(),
         workloads: Vec::new(),
@@ -213,5 +214,6 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        stages: Arc::default(),
     }
 }

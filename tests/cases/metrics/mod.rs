@@ -2,6 +2,7 @@
 //! where the deaths are.
 
 mod probes;
+mod stages;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case("the_metrics_page_is_what_promtool_accepts", promtool_accepts),
         case("the_metrics_count_each_probing_by_what_it_came_to", probes::counted),
+        case("the_metrics_time_how_containers_come_and_go", stages::timed),
     ]
 }
 

@@ -65,6 +65,7 @@ pub(in crate::api) fn picture() -> Picture {
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        stages: Arc::default(),
     }
 }
 
