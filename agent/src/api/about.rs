@@ -87,7 +87,8 @@ pub(super) async fn probes(State(Pictures(picture)): State<Pictures>, headers: H
 /// `GET /metrics/cadvisor`, as at a kubelet's port.
 pub(super) async fn usage(State(Usage { picture, config }): State<Usage>, headers: HeaderMap) -> Response {
     let (format, picture, pods) = (format_for(&headers), picture.borrow().clone(), config.pods_cgroup());
-    let places = Places { root: &config.cgroup_fs, pods: &pods, links: &config.links };
+    let (links, blocks) = (&config.links, &config.blocks);
+    let places = Places { root: &config.cgroup_fs, pods: &pods, links, blocks };
     page(format, metrics::usage_page(&picture, places, format))
 }
 

@@ -3,6 +3,7 @@
 
 mod probes;
 mod stages;
+mod usage;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("the_metrics_page_is_what_promtool_accepts", promtool_accepts),
         case("the_metrics_count_each_probing_by_what_it_came_to", probes::counted),
         case("the_metrics_time_how_containers_come_and_go", stages::timed),
+        case("the_metrics_of_usage_are_what_the_kernel_counts", usage::true_figures),
     ]
 }
 
