@@ -5,23 +5,20 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{Path, State},
-    http::{
-        HeaderMap,
-        header::{ACCEPT, CONTENT_TYPE},
-    },
-    response::{IntoResponse, Response},
+    http::HeaderMap,
+    response::Response,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
-    Api,
+    Api, packed,
     refusal::Refusal,
     resource::{self, PODS, Resource},
 };
 use crate::{
     config::Config,
-    metrics::{self, Format, Moment, Places},
+    metrics::{self, Moment, Places},
     picture::Picture,
 };
 
@@ -74,30 +71,20 @@ pub(super) async fn ready(State(Pictures(picture)): State<Pictures>) -> Result<&
 
 /// `GET /metrics`.
 pub(super) async fn metrics(State(Pictures(picture)): State<Pictures>, headers: HeaderMap) -> Response {
-    let format = format_for(&headers);
-    page(format, metrics::page(&picture.borrow(), format))
+    packed::page(&headers, |format| metrics::page(&picture.borrow(), format))
 }
 
 /// `GET /metrics/probes`, as at a kubelet's port.
 pub(super) async fn probes(State(Pictures(picture)): State<Pictures>, headers: HeaderMap) -> Response {
-    let format = format_for(&headers);
-    page(format, metrics::probes_page(&picture.borrow(), format))
+    packed::page(&headers, |format| metrics::probes_page(&picture.borrow(), format))
 }
 
 /// `GET /metrics/cadvisor`, as at a kubelet's port.
 pub(super) async fn usage(State(Usage { picture, config }): State<Usage>, headers: HeaderMap) -> Response {
-    let (format, picture, pods) = (format_for(&headers), picture.borrow().clone(), config.pods_cgroup());
+    let (picture, pods) = (picture.borrow().clone(), config.pods_cgroup());
     let (links, blocks) = (&config.links, &config.blocks);
     let places = Places { root: &config.cgroup_fs, pods: &pods, links, blocks };
-    page(format, metrics::usage_page(&picture, places, format))
-}
-
-fn format_for(headers: &HeaderMap) -> Format {
-    Format::of_accept(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()))
-}
-
-fn page(format: Format, text: String) -> Response {
-    ([(CONTENT_TYPE, format.content_type())], text).into_response()
+    packed::page(&headers, |format| metrics::usage_page(&picture, places, format))
 }
 
 /// `GET /stats/summary`, as at a kubelet's port.

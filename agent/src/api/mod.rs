@@ -14,6 +14,7 @@ mod images;
 mod ledger;
 mod logs;
 mod objects;
+mod packed;
 mod pod;
 mod refusal;
 mod resize;

@@ -209,11 +209,22 @@ impl Scene {
         media: &str,
         body: &str,
     ) -> Response<Incoming> {
+        self.send_with(("content-type", media), method, path, body).await
+    }
+
+    /// With a header.
+    pub(in crate::api) async fn send_with(
+        &self,
+        (name, value): (&str, &str),
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Response<Incoming> {
         let stream = UnixStream::connect(self.dir.join("sock")).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("content-type", media);
+        let request = Request::builder().method(method).uri(path).header(name, value);
         let request = request.body(Full::<Bytes>::from(body.to_owned())).unwrap();
         sender.send_request(request).await.unwrap()
     }
