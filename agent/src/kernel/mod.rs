@@ -7,6 +7,7 @@
 
 mod btf;
 mod carry;
+pub(crate) mod figures;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod monitoring;
 mod openmetrics;
 mod own;
 mod probes;
+mod programs;
 mod stages;
 mod summary;
 #[cfg(test)]
@@ -66,6 +67,7 @@ pub(crate) fn page(picture: &Picture, format: Format) -> String {
     let mut families = ksm::families(picture);
     families.extend(own::families(picture));
     families.extend(stages::families(picture));
+    families.extend(programs::families(picture));
     written(families, format)
 }
 

@@ -13,6 +13,7 @@ use crate::{
     picture::{
         Health, PodPicture, Total,
         counted::{Answered, Probings},
+        programs::{Meter, Ran},
         stages::{Stage, Stages},
     },
     pod::{
@@ -149,6 +150,15 @@ fn stages() -> Arc<Stages> {
     Arc::new(stages)
 }
 
+/// One whose runs are counted, and one of a kernel that counts neither.
+fn programs() -> Vec<Ran> {
+    let runs = Some((12, Duration::from_micros(1500)));
+    vec![
+        Ran { program: "carob_exit", runs, misses: Some(1) },
+        Ran { program: "carob_signal", runs: None, misses: None },
+    ]
+}
+
 /// One pod of three containers (running again, waiting after an end nobody saw, done), one that has not begun, and
 /// totals of a third.
 pub(super) fn picture() -> Picture {
@@ -187,6 +197,7 @@ pub(super) fn picture() -> Picture {
         ],
         health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, ..Health::default() },
         stages: stages(),
+        programs: Meter::new(programs),
     }
 }
 

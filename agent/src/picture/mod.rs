@@ -2,11 +2,12 @@
 //! and `metrics` read only this, the store and cgroup files.
 
 pub(crate) mod counted;
+pub(crate) mod programs;
 pub(crate) mod stages;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
-use self::{counted::Probings, stages::Stages};
+use self::{counted::Probings, programs::Meter, stages::Stages};
 use crate::pod::{
     PodName, Spec, Stamp,
     status::{BootId, PodStatus},
@@ -29,6 +30,7 @@ pub(crate) struct Picture {
     pub(crate) totals: Vec<Total>,
     pub(crate) health: Health,
     pub(crate) stages: Arc<Stages>,
+    pub(crate) programs: Meter,
 }
 
 /// What the box has.

@@ -2,6 +2,7 @@
 //! where the deaths are.
 
 mod probes;
+mod programs;
 mod stages;
 mod usage;
 
@@ -27,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("the_metrics_count_each_probing_by_what_it_came_to", probes::counted),
         case("the_metrics_time_how_containers_come_and_go", stages::timed),
         case("the_metrics_of_usage_are_what_the_kernel_counts", usage::true_figures),
+        case("the_metrics_say_how_often_the_kernel_programs_ran", programs::counted),
     ]
 }
 

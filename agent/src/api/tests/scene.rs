@@ -66,6 +66,7 @@ pub(in crate::api) fn picture() -> Picture {
         totals: Vec::new(),
         health: Health::default(),
         stages: Arc::default(),
+        programs: crate::picture::programs::Meter::default(),
     }
 }
 
