@@ -49,7 +49,12 @@ pub(crate) struct Config {
     pub(crate) pod_range: Range,
     /// When a container's log is rotated, and what stays.
     pub(crate) log_limits: LogLimits,
+    /// Bytes of the ring by which the kernel programs tell what is no death.
+    pub(crate) ring: u32,
 }
+
+/// As many wake-ups as 2048.
+const RING: u32 = 64 << 10;
 
 /// How large a container's log may become, in bytes, and how many files there may be of it, the current one included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +102,7 @@ struct File {
     pod_range: Option<Range>,
     container_log_max_size: Option<Size>,
     container_log_max_files: Option<Files>,
+    kernel_ring_size: Option<Ring>,
 }
 
 /// Bytes, written as Kubernetes writes them.
@@ -108,21 +114,39 @@ impl TryFrom<String> for Size {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        const UNITS: [(&str, u64); 7] = [
-            ("Ki", 1 << 10),
-            ("Mi", 1 << 20),
-            ("Gi", 1 << 30),
-            ("k", 1000),
-            ("M", 1_000_000),
-            ("G", 1_000_000_000),
-            ("", 1),
-        ];
-        let parsed = UNITS.iter().find_map(|(unit, bytes)| {
-            let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
-            number.checked_mul(*bytes)
-        });
         let wrong = || format!("containerLogMaxSize: {text:?} is not a size above 0 like 10Mi, 500Ki or 1G");
-        parsed.filter(|bytes| *bytes > 0).map(Self).ok_or_else(wrong)
+        bytes(&text).filter(|bytes| *bytes > 0).map(Self).ok_or_else(wrong)
+    }
+}
+
+fn bytes(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 7] = [
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("k", 1000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("", 1),
+    ];
+    UNITS.iter().find_map(|(unit, bytes)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*bytes)
+    })
+}
+
+/// A size the kernel takes for a ring: a power of two. Where pages are larger than 4 KiB it becomes a page.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Ring(u32);
+
+impl TryFrom<String> for Ring {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let fits = |bytes: &u32| bytes.is_power_of_two() && (4 << 10..=64 << 20).contains(bytes);
+        let wrong = || format!("kernelRingSize: {text:?} is not a power of two from 4Ki to 64Mi");
+        bytes(&text).and_then(|bytes| u32::try_from(bytes).ok()).filter(fits).map(Self).ok_or_else(wrong)
     }
 }
 
@@ -172,6 +196,7 @@ impl Config {
             node: host_name(),
             pod_range: range::DEFAULT,
             log_limits: LogLimits::default(),
+            ring: RING,
         }
     }
 
@@ -200,6 +225,7 @@ impl Config {
         self.cgroup = cgroup.unwrap_or_else(|| std::mem::take(&mut self.cgroup));
         self.node = node_name.unwrap_or_else(|| std::mem::take(&mut self.node));
         self.pod_range = pod_range.unwrap_or(self.pod_range);
+        self.ring = file.kernel_ring_size.map_or(self.ring, |Ring(bytes)| bytes);
     }
 
     /// The API's unix socket.
@@ -296,6 +322,28 @@ mod tests {
                     let mut config = Config::under(Path::new("/r"));
                     config.apply(file);
                     assert_eq!(config.log_limits, LogLimits { size, files }, "{text}");
+                }
+                (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{text}: {fault}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_is_a_power_of_two() {
+        let rows = [
+            (r#"{}"#, Ok(64 << 10)),
+            (r#"{"kernelRingSize": "4Ki"}"#, Ok(4 << 10)),
+            (r#"{"kernelRingSize": "65536"}"#, Ok(64 << 10)),
+            (r#"{"kernelRingSize": "2Ki"}"#, Err("kernelRingSize: \"2Ki\"")),
+            (r#"{"kernelRingSize": "5000"}"#, Err("kernelRingSize: \"5000\" is not a power of two")),
+        ];
+        for (text, expected) in rows {
+            match (serde_json::from_str::<File>(text), expected) {
+                (Ok(file), Ok(bytes)) => {
+                    let mut config = Config::under(Path::new("/r"));
+                    config.apply(file);
+                    assert_eq!(config.ring, bytes, "{text}");
                 }
                 (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{text}: {fault}"),
                 (found, _) => panic!("{text}: {found:?}"),

@@ -13,8 +13,8 @@ pub mod rules;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Number of this layout. It goes into the name of the pin directory, so that a program never meets a map of
-/// another layout.
-pub const WIRE: u32 = 1;
+/// another layout: versions with the same number share their maps while one takes over from the other.
+pub const WIRE: u32 = 2;
 
 /// The maps by the names they have in the object and in the pin directory.
 pub mod map {
@@ -26,6 +26,8 @@ pub mod map {
     pub const COUNTERS: &str = "COUNTERS";
     /// [`crate::Target`] → [`crate::Signal`]: the last signal that could have killed. Programs only.
     pub const SIGNALS: &str = "SIGNALS";
+    /// Processes that have been seen to end, so that each ends once. Programs only.
+    pub const GONE: &str = "GONE";
     /// One `u64`: events and records that did not fit anywhere.
     pub const LOST: &str = "LOST";
     /// Ring of [`crate::Event`].
@@ -101,8 +103,8 @@ pub struct Signal {
     pub sender_tgid: u32,
     /// In the host's user namespace.
     pub sender_uid: u32,
-    /// Zero: keeps the record free of padding.
-    pub reserved: u32,
+    /// 1: its OOM kill has been counted.
+    pub counted: u32,
     /// Of the sender's leader, since a thread may carry a name of its own.
     pub sender_comm: [u8; 16],
     /// The OOM kill this signal belongs to.

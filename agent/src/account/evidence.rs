@@ -3,6 +3,7 @@
 use super::words;
 use crate::pod::{
     Stamp,
+    counts::Counts,
     verdict::{Cause, LimitOwner, Sender, Source, Verdict, Victim},
 };
 
@@ -24,10 +25,12 @@ const REMEMBERED: &str = "intent: the agent remembers the signal that it sent";
 /// Which of the two it was the verdict does not keep.
 const MARK_OR_COUNT: &str = "bpf: the mark on its victim, or memory.events of the container";
 const MEMORY_EVENTS: &str = "memory.events of the container";
+/// Read when the cgroup was cleared away.
+const COUNTERS: &str = "bpf: the counters of the cgroup";
 const NO_PROGRAMS: &str = "only the kernel programs see it, and they left no record";
 
 /// All facts of one end, in the order in which people ask.
-pub(crate) fn evidence(verdict: &Verdict, started: Option<Stamp>) -> Vec<Fact> {
+pub(crate) fn evidence(verdict: &Verdict, started: Option<Stamp>, counts: Option<Counts>) -> Vec<Fact> {
     let mut facts = vec![code(verdict)];
     facts.extend(signal(verdict));
     match &verdict.cause {
@@ -55,7 +58,19 @@ pub(crate) fn evidence(verdict: &Verdict, started: Option<Stamp>) -> Vec<Fact> {
     facts.push(measured("peak memory of the main process", verdict.peak_memory.map(words::size)));
     let cpu = verdict.cpu_ns.map(|ns| format!("{}.{:03}s", ns / 1_000_000_000, ns / 1_000_000 % 1000));
     facts.push(measured("CPU time of the main process", cpu));
+    facts.extend(counted(counts));
     facts
+}
+
+fn counted(counts: Option<Counts>) -> [Fact; 2] {
+    let one = |name, count: fn(Counts) -> u64| match counts {
+        Some(counts) => known(name, count(counts).to_string(), COUNTERS),
+        None => unknown(name, "nothing was counted, or its cgroup is still there"),
+    };
+    [
+        one("other processes that ended in it", |counts| counts.other_exits),
+        one("processes in it that the OOM killer took", |counts| counts.oom_kills),
+    ]
 }
 
 fn known(name: &'static str, value: impl Into<String>, from: &'static str) -> Fact {
@@ -146,7 +161,9 @@ mod tests {
             Some(value) => format!("{}: {value} [{}]", fact.name, fact.from),
             None => format!("{}: unknown, because {}", fact.name, fact.from),
         };
-        evidence(&verdict, Some(Stamp(1))).iter().map(line).collect()
+        let counts = Counts { main_exits: 1, other_exits: 7, oom_kills: 0, lost_records: 0 };
+        let counts = (source == Source::Kernel).then_some(counts);
+        evidence(&verdict, Some(Stamp(1)), counts).iter().map(line).collect()
     }
 
     #[test]
@@ -170,6 +187,18 @@ mod tests {
                 Some(3),
                 Source::Kernel,
                 "CPU time of the main process: 1.500s [bpf: the record of the exit]",
+            ),
+            (
+                Cause::Error,
+                Some(3),
+                Source::Kernel,
+                "other processes that ended in it: 7 [bpf: the counters of the cgroup]",
+            ),
+            (
+                Cause::Error,
+                Some(3),
+                Source::Wait,
+                "other processes that ended in it: unknown, because nothing was counted",
             ),
             (
                 Cause::NodeReboot,

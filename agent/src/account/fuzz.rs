@@ -51,7 +51,7 @@ fn fuzz_records_of_deaths() {
         if matches!(verdict.cause, Cause::Oom { .. }) {
             assert_eq!(verdict.signal, Some(9), "{verdict:?}");
         }
-        let facts = super::evidence(&verdict, None);
+        let facts = super::evidence(&verdict, None, None);
         assert!(
             facts.iter().all(|fact| !fact.from.is_empty() && fact.value.as_deref() != Some("")),
             "{facts:?}"

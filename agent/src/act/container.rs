@@ -368,8 +368,17 @@ pub(super) async fn reap((mut child, awaited): (Child, Awaited)) {
     drop(awaited);
 }
 
-/// Takes away everything an attempt left but its log. Idempotent; kills what is still in it.
-pub(crate) async fn clear(tools: &Arc<Tools>, id: &AttemptId) -> Result<(), Error> {
+/// A cgroup that is gone. What the kernel counted in it is still to be written down before its owner is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Departed {
+    pub(crate) cgroup: CgroupId,
+    /// By its own `memory.events`.
+    pub(crate) oom_kills: Option<u64>,
+}
+
+/// Takes away everything an attempt left but its log. Idempotent; kills what is still in it. The kernel programs go on
+/// knowing its cgroup until they are told to forget it.
+pub(crate) async fn clear(tools: &Arc<Tools>, id: &AttemptId) -> Result<Option<Departed>, Error> {
     let cgroup = tools.places.attempt_cgroup(id);
     if cgroup.exists() {
         cgroup.kill().map_err(|source| Error::Cgroup { source })?;
@@ -383,7 +392,7 @@ pub(crate) async fn clear(tools: &Arc<Tools>, id: &AttemptId) -> Result<(), Erro
     cleared.map_err(|e| Error::Child { step: "clear the attempt away", source: e.into() })?
 }
 
-fn sweep(tools: &Tools, id: &AttemptId) -> Result<(), Error> {
+fn sweep(tools: &Tools, id: &AttemptId) -> Result<Option<Departed>, Error> {
     let fault = |source| Error::Mounts { source };
     let dir = tools.places.attempt(id);
     mounts::unmount_below(&dir).map_err(fault)?;
@@ -391,9 +400,8 @@ fn sweep(tools: &Tools, id: &AttemptId) -> Result<(), Error> {
         mounts::remove_dir(dir).map_err(fault)?;
     }
     let cgroup = tools.places.attempt_cgroup(id);
-    if let Ok(gone) = cgroup.id() {
-        cgroup.remove().map_err(|source| Error::Cgroup { source })?;
-        tools.disown(gone);
-    }
-    Ok(())
+    let Ok(gone) = cgroup.id() else { return Ok(None) };
+    let oom_kills = cgroup.memory_events().ok().map(|events| events.oom_kill);
+    cgroup.remove().map_err(|source| Error::Cgroup { source })?;
+    Ok(Some(Departed { cgroup: gone, oom_kills }))
 }

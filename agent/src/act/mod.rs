@@ -134,7 +134,7 @@ pub(crate) enum Outcome {
     Terminated,
     Cleared {
         container: usize,
-        result: Result<(), container::Error>,
+        result: Result<Option<container::Departed>, container::Error>,
     },
     Forgotten(Result<(), mounts::Error>),
 }
@@ -188,10 +188,8 @@ where
         Step::Start { container, attempt } => {
             let order = Order { spec, container, attempt, given };
             let result = start(&tools, &order, record).await;
-            if result.is_err()
-                && let Err(e) = container::clear(&tools, &order.id()).await
-            {
-                tracing::warn!(error = %chain(&e), attempt = %order.id(), "remains of a failed start are left");
+            if result.is_err() {
+                clear_failed(&tools, &order.id()).await;
             }
             Outcome::Started { container, attempt, result }
         }
@@ -224,6 +222,14 @@ where
                 blocking(move || mounts::remove_dir(&logs).and_then(|()| mounts::remove_links(&links))).await,
             )
         }
+    }
+}
+
+/// Nothing ran in it whose ends would count.
+async fn clear_failed(tools: &Arc<Tools>, id: &AttemptId) {
+    match container::clear(tools, id).await {
+        Ok(departed) => departed.into_iter().for_each(|departed| tools.disown(departed.cgroup)),
+        Err(e) => tracing::warn!(error = %chain(&e), attempt = %id, "remains of a failed start are left"),
     }
 }
 
@@ -400,7 +406,8 @@ impl Tools {
         self.probes.as_ref().map_or(Ok(()), |probes| probes.set_main(cgroup, pid, start_ticks))
     }
 
-    fn disown(&self, cgroup: CgroupId) {
+    /// Has the kernel programs forget a cgroup, and all that they recorded in it.
+    pub(crate) fn disown(&self, cgroup: CgroupId) {
         let told = self.probes.as_ref().map_or(Ok(()), |probes| probes.disown(cgroup));
         if let Err(e) = told {
             tracing::warn!(error = %chain(&e), "the kernel programs still know a cgroup that is gone");

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    metrics::{self, Moment, Places},
+    metrics::{self, Counting, Moment, Places},
     picture::Picture,
 };
 
@@ -34,6 +34,7 @@ pub(super) struct Pictures(pub(super) watch::Receiver<Arc<Picture>>);
 pub(super) struct Usage {
     pub(super) picture: watch::Receiver<Arc<Picture>>,
     pub(super) config: Arc<Config>,
+    pub(super) counting: Counting,
 }
 
 /// `GET /version`.
@@ -70,8 +71,9 @@ pub(super) async fn ready(State(Pictures(picture)): State<Pictures>) -> Result<&
 }
 
 /// `GET /metrics`.
-pub(super) async fn metrics(State(Pictures(picture)): State<Pictures>, headers: HeaderMap) -> Response {
-    packed::page(&headers, |format| metrics::page(&picture.borrow(), format))
+pub(super) async fn metrics(State(usage): State<Usage>, headers: HeaderMap) -> Response {
+    let picture = usage.picture.borrow().clone();
+    packed::page(&headers, |format| metrics::page(&picture, &usage.counting, format))
 }
 
 /// `GET /metrics/probes`, as at a kubelet's port.
@@ -80,7 +82,8 @@ pub(super) async fn probes(State(Pictures(picture)): State<Pictures>, headers: H
 }
 
 /// `GET /metrics/cadvisor`, as at a kubelet's port.
-pub(super) async fn usage(State(Usage { picture, config }): State<Usage>, headers: HeaderMap) -> Response {
+pub(super) async fn usage(State(usage): State<Usage>, headers: HeaderMap) -> Response {
+    let Usage { picture, config, .. } = usage;
     let (picture, pods) = (picture.borrow().clone(), config.pods_cgroup());
     let (links, blocks) = (&config.links, &config.blocks);
     let places = Places { root: &config.cgroup_fs, pods: &pods, links, blocks };

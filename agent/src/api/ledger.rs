@@ -19,6 +19,7 @@ use crate::{
     picture::Picture,
     pod::{
         Stamp,
+        counts::Counts,
         status::BootId,
         verdict::{Cause, LimitOwner, Sender, Source, Verdict},
     },
@@ -47,7 +48,7 @@ pub(super) async fn rows(
     let shown = rows.iter().map(|found| {
         let mut shown = row(found, &picture);
         if let Some(end) = found.end.as_ref().filter(|_| evidence) {
-            shown["evidence"] = facts(end);
+            shown["evidence"] = facts(end, found.counts);
         }
         shown
     });
@@ -70,17 +71,18 @@ fn row(row: &Row, picture: &Picture) -> Value {
         "image": attempt.image,
         "imageID": attempt.image_id,
         "startedAt": started.and_then(|stamp| when(picture, boot, stamp)),
+        "counts": row.counts,
         "end": row.end.as_ref().map(|end| self::end(end, picture)),
     })
 }
 
 /// Where each fact comes from; `unknown` says why there is none.
-fn facts(end: &End) -> Value {
+fn facts(end: &End, counts: Option<Counts>) -> Value {
     let fact = |fact: &account::Fact| match &fact.value {
         Some(value) => json!({"fact": fact.name, "value": value, "source": fact.from}),
         None => json!({"fact": fact.name, "value": null, "unknown": fact.from}),
     };
-    account::evidence(&end.ended.verdict, end.ended.started).iter().map(fact).collect()
+    account::evidence(&end.ended.verdict, end.ended.started, counts).iter().map(fact).collect()
 }
 
 /// What became of it. An unknown is `null` here, never a number that looks like an answer.

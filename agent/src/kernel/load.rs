@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! <bpffs>/carob/new-<version>/   being built; nobody looks here; swept by the next load
-//! <bpffs>/carob/<version>/       complete: programs attached, maps pinned, older records carried over
+//! <bpffs>/carob/<version>/       complete: programs attached, maps pinned, those of the version before among them
 //! ```
 //! The rename between the two is the commit. Older versions go after it, so that no exit is missed: for a
-//! moment both record. Run it in a process of its own, one that may be large and ends soon. It keeps nothing
-//! and judges nothing.
+//! moment both record, into the same maps. Run it in a process of its own, one that may be large and ends soon.
+//! It keeps nothing and judges nothing.
 #![expect(clippy::disallowed_methods, reason = "makes, renames and removes pin directories")]
 
 use std::{
@@ -23,7 +23,7 @@ use aya::{
         links::{FdLink, LinkError},
     },
 };
-use carob_ebpf::{Layout, WIRE, program};
+use carob_ebpf::{Layout, WIRE, map, program};
 use rustix::{
     fs::{FlockOperation, Mode, OFlags, flock, open, statfs},
     io::Errno,
@@ -35,7 +35,7 @@ use zerocopy::IntoBytes;
 
 use super::{
     btf::{Btf, BtfError},
-    carry::{CarryError, carry},
+    inherit::{InheritError, inherit},
     offsets::{self, OffsetError},
     probes::PINNED,
 };
@@ -121,11 +121,11 @@ pub(crate) enum LoadError {
         #[source]
         source: Box<PinError>,
     },
-    #[error("carry the records of {} over", from.display())]
-    Carry {
+    #[error("take over the maps of {}", from.display())]
+    Inherit {
         from: PathBuf,
         #[source]
-        source: Box<CarryError>,
+        source: Box<InheritError>,
     },
 }
 
@@ -135,11 +135,16 @@ pub(crate) enum Loaded {
     /// This version was there, complete.
     AlreadyThere,
     /// It is there now.
-    Fresh {
-        limits: Limits,
-        /// Maps of an older version in a layout that this one cannot read: their content is gone.
-        left_behind: Vec<&'static str>,
-    },
+    Fresh { limits: Limits, past: Past },
+}
+
+/// What became of what an older version had recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// There is none, or this version goes on with it.
+    Kept,
+    /// It is in a layout that this version cannot read, and gone.
+    LeftBehind,
 }
 
 /// Whether an OOM kill's record can name the limit.
@@ -155,19 +160,34 @@ pub(super) fn has_programs() -> bool {
     !OBJECT.is_empty()
 }
 
-/// Where this build, for containers at cgroup level `depth`, has its pins. Whatever changes what the programs
-/// do or say changes the name.
-pub(crate) fn pins(bpffs: &Path, depth: u32) -> PathBuf {
+/// What the programs are fitted to beside the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fit {
+    /// The cgroup level at which containers are.
+    pub(crate) depth: u32,
+    /// Bytes of the ring of events: a power of two, whole pages.
+    pub(crate) ring: u32,
+}
+
+/// Where this build, fitted so, has its pins. Whatever changes what the programs do or say changes the name, which
+/// begins with the number of the layout: `<wire>-<hash>`.
+pub(crate) fn pins(bpffs: &Path, fit: Fit) -> PathBuf {
     let mut hash = Sha256::new();
     hash.update(OBJECT);
-    hash.update(WIRE.to_ne_bytes());
-    hash.update(depth.to_ne_bytes());
+    hash.update(fit.depth.to_ne_bytes());
+    hash.update(fit.ring.to_ne_bytes());
     let version: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    root(bpffs).join(version)
+    root(bpffs).join(format!("{WIRE}-{version}"))
+}
+
+/// Whether a version's maps are laid out as this build's.
+fn is_alike(pins: &Path) -> bool {
+    let name = pins.file_name().unwrap_or_default().to_string_lossy();
+    name.split_once('-').is_some_and(|(wire, _)| wire == WIRE.to_string())
 }
 
 /// Loads this build's programs unless they are there, and removes every other version.
-pub(crate) fn load(bpffs: &Path, depth: u32) -> Result<Loaded, LoadError> {
+pub(crate) fn load(bpffs: &Path, fit: Fit) -> Result<Loaded, LoadError> {
     if !has_programs() {
         return Err(LoadError::NoPrograms);
     }
@@ -175,41 +195,42 @@ pub(crate) fn load(bpffs: &Path, depth: u32) -> Result<Loaded, LoadError> {
     let root = root(bpffs);
     make(&root)?;
     let _two_loads_take_turns = lock(&root)?;
-    let pins = pins(bpffs, depth);
+    let pins = pins(bpffs, fit);
     let (half, complete): (Vec<_>, Vec<_>) = versions(&root)?.into_iter().partition(|path| is_half(path));
     half.iter().try_for_each(|path| remove(path))?;
     let there = complete.contains(&pins);
     let older: Vec<PathBuf> = complete.into_iter().filter(|path| *path != pins).collect();
-    let loaded = if there { Loaded::AlreadyThere } else { build(&root, &pins, depth, &older)? };
+    let loaded = if there { Loaded::AlreadyThere } else { build(&root, &pins, fit, &older)? };
     older.iter().try_for_each(|path| remove(path))?;
     Ok(loaded)
 }
 
 /// Builds a version out of sight and gives it its name when it is complete.
-fn build(root: &Path, pins: &Path, depth: u32, older: &[PathBuf]) -> Result<Loaded, LoadError> {
+fn build(root: &Path, pins: &Path, fit: Fit, older: &[PathBuf]) -> Result<Loaded, LoadError> {
     let half = root.join(format!("{HALF}{}", pins.file_name().unwrap_or_default().display()));
     make(&half)?;
-    let limits = install(&half, depth)?;
-    let mut left_behind = Vec::new();
-    for from in older {
-        let left = carry(from, &half)
-            .map_err(|source| LoadError::Carry { from: from.clone(), source: Box::new(source) })?;
-        left_behind.extend(left);
+    let alike = older.iter().find(|pins| is_alike(pins));
+    if let Some(from) = alike {
+        inherit(from, &half, fit.ring)
+            .map_err(|source| LoadError::Inherit { from: from.clone(), source: Box::new(source) })?;
     }
+    let limits = install(&half, fit)?;
     fs::rename(&half, pins).map_err(|source| LoadError::Rename { path: half, source })?;
-    Ok(Loaded::Fresh { limits, left_behind })
+    let past = if alike.is_some() || older.is_empty() { Past::Kept } else { Past::LeftBehind };
+    Ok(Loaded::Fresh { limits, past })
 }
 
-/// Loads, attaches and pins. The new owner map is empty, so the programs ignore everything yet.
-fn install(pins: &Path, depth: u32) -> Result<Limits, LoadError> {
-    let (layout, limit_fields) = layout(depth)?;
+/// Loads, attaches and pins, with the maps that are pinned there already and new ones for the rest.
+fn install(pins: &Path, fit: Fit) -> Result<Limits, LoadError> {
+    let (layout, limit_fields) = layout(fit.depth)?;
     let types = aya::Btf::from_sys_fs().map_err(LoadError::LoaderBtf)?;
-    let mut object = EbpfLoader::new()
-        .btf(Some(&types))
-        .override_global(carob_ebpf::LAYOUT, layout.as_bytes(), true)
-        .load(OBJECT)
-        .map_err(|source| LoadError::Object(Box::new(source)))?;
-    pin_maps(&object, pins)?;
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(&types)).override_global(carob_ebpf::LAYOUT, layout.as_bytes(), true);
+    loader.map_max_entries(map::EVENTS, fit.ring);
+    for name in PINNED {
+        loader.map_pin_path(name, pins.join(name));
+    }
+    let mut object = loader.load(OBJECT).map_err(|source| LoadError::Object(Box::new(source)))?;
     for (name, tracepoint) in [
         (program::SIGNAL, offsets::SIGNAL),
         (program::VICTIM, offsets::VICTIM),
@@ -240,18 +261,6 @@ fn layout(depth: u32) -> Result<(Layout, LimitFields), LoadError> {
     let fields =
         if offsets::has_oom_limit(&btf, &layout) { LimitFields::There } else { LimitFields::Missing };
     Ok((layout, fields))
-}
-
-fn pin_maps(object: &Ebpf, pins: &Path) -> Result<(), LoadError> {
-    for name in PINNED {
-        let map = object.map(name).ok_or(LoadError::Missing { name })?;
-        map.pin(pins.join(name)).map_err(|source| LoadError::Pin {
-            name,
-            path: pins.to_owned(),
-            source: Box::new(source),
-        })?;
-    }
-    Ok(())
 }
 
 fn attach_tracepoint(

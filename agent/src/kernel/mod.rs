@@ -6,12 +6,12 @@
 //! runs.
 
 mod btf;
-mod carry;
 pub(crate) mod figures;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod fuzz;
+mod inherit;
 pub(crate) mod load;
 mod offsets;
 pub(crate) mod pidfd;

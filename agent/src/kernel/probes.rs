@@ -15,8 +15,8 @@ use carob_ebpf::{Counters, Death, Event, KILL_SHIFT, Owner, map};
 use thiserror::Error;
 use zerocopy::FromBytes;
 
-use super::carry::kind_of;
-use crate::pod::{CgroupId, Pid, Stamp, verdict::Why};
+use super::inherit::kind_of;
+use crate::pod::{CgroupId, Pid, Stamp, counts::Counts, verdict::Why};
 
 /// A map that could not be opened, read or written.
 #[derive(Debug, Error)]
@@ -60,8 +60,8 @@ pub(crate) enum ProbeError {
 }
 
 /// What the loader pins.
-pub(super) const PINNED: [&str; 6] =
-    [map::OWNERS, map::DEATHS, map::COUNTERS, map::SIGNALS, map::LOST, map::EVENTS];
+pub(super) const PINNED: [&str; 7] =
+    [map::OWNERS, map::DEATHS, map::COUNTERS, map::SIGNALS, map::GONE, map::LOST, map::EVENTS];
 
 type OwnerBytes = [u8; size_of::<Owner>()];
 type DeathBytes = [u8; size_of::<Death>()];
@@ -144,7 +144,7 @@ impl Probes {
     }
 
     /// What was counted since [`Probes::own`], over all processors.
-    pub(crate) fn counters(&self, cgroup: CgroupId) -> Result<Option<Counters>, ProbeError> {
+    pub(crate) fn counts(&self, cgroup: CgroupId) -> Result<Option<Counts>, ProbeError> {
         let found = found(self.maps().counters.get(&cgroup.0, 0));
         let found = found.map_err(reading(map::COUNTERS, cgroup))?;
         Ok(found.map(|values| {
@@ -154,7 +154,9 @@ impl Probes {
                     *sum += word;
                 }
             }
-            zerocopy::transmute!(total)
+            let Counters { exits_main, exits_runtime: _, exits_other, oom_kills, lost } =
+                zerocopy::transmute!(total);
+            Counts { main_exits: exits_main, other_exits: exits_other, oom_kills, lost_records: lost }
         }))
     }
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Subcommand;
 
-use super::load::{self, Limits, Loaded};
+use super::load::{self, Fit, Limits, Loaded, Past};
 
 /// Hidden verbs of the binary.
 #[derive(Debug, Subcommand)]
@@ -14,6 +14,9 @@ pub(crate) enum Verb {
         /// How deep an attempt's cgroup lies below the root of the hierarchy.
         #[arg(long)]
         depth: u32,
+        /// Bytes of the ring of events.
+        #[arg(long)]
+        ring: u32,
         /// The bpffs mount.
         bpffs: PathBuf,
     },
@@ -21,8 +24,8 @@ pub(crate) enum Verb {
 
 /// Runs a verb to its end.
 pub(crate) fn run(verb: &Verb) -> ExitCode {
-    let Verb::Load { depth, bpffs } = verb;
-    match load::load(bpffs, *depth) {
+    let Verb::Load { depth, ring, bpffs } = verb;
+    match load::load(bpffs, Fit { depth: *depth, ring: *ring }) {
         Ok(loaded) => {
             tell(&loaded);
             ExitCode::SUCCESS
@@ -36,11 +39,13 @@ pub(crate) fn run(verb: &Verb) -> ExitCode {
 
 /// For the agent's log: what is missing, and what an upgrade could not keep.
 fn tell(loaded: &Loaded) {
-    let Loaded::Fresh { limits, left_behind } = loaded else { return };
+    let Loaded::Fresh { limits, past } = loaded else { return };
     if let Limits::Unnamed(why) = limits {
         eprintln!("OOM kills are known, but not whose limit was hit: {why}");
     }
-    for map in left_behind {
-        eprintln!("the upgrade could not carry over what {map} held");
+    if *past == Past::LeftBehind {
+        eprintln!(
+            "what older kernel programs recorded cannot be read: of ends in between only the exit code is known"
+        );
     }
 }

@@ -2,6 +2,7 @@
 //! cAdvisor's. Counts nothing itself.
 
 mod cadvisor;
+mod counting;
 mod family;
 mod ksm;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 mod text;
 
 pub(crate) use self::cadvisor::Places;
+pub(crate) use self::counting::Counting;
 use self::family::Family;
 pub(crate) use self::summary::{Moment, Readings, summary};
 use crate::picture::Picture;
@@ -63,11 +65,12 @@ impl Format {
 }
 
 /// The page of one moment.
-pub(crate) fn page(picture: &Picture, format: Format) -> String {
+pub(crate) fn page(picture: &Picture, counting: &Counting, format: Format) -> String {
     let mut families = ksm::families(picture);
     families.extend(own::families(picture));
     families.extend(stages::families(picture));
     families.extend(programs::families(picture));
+    families.extend(counting::families(picture, counting));
     written(families, format)
 }
 

@@ -18,6 +18,7 @@ use crate::{
     },
     pod::{
         AttemptId, CgroupId, Container, Pid, PodName, PodUid, Role, Spec, Stamp,
+        counts::{Counts, Tally},
         probe::ProbeKind,
         status::{
             BootId, Condition, ContainerState, ContainerStatus, Ended, Live, Phase, PodStatus, Readiness,
@@ -106,9 +107,16 @@ fn pod(
         address: Some(std::net::Ipv4Addr::new(10, 182, 0, 7)),
         status,
         turned: BTreeMap::new(),
+        tallies: Vec::new(),
         deleting: None,
         probings: Arc::default(),
     }
+}
+
+/// What the kernel counts in the cgroup of the one attempt that runs.
+pub(super) fn counting() -> Counting {
+    let counts = Counts { main_exits: 0, other_exits: 40, oom_kills: 1, lost_records: 0 };
+    Counting::new(move |cgroup| (cgroup == CgroupId(8)).then_some(counts))
 }
 
 fn name(namespace: &str, name: &str) -> PodName {
@@ -180,6 +188,8 @@ pub(super) fn picture() -> Picture {
         ],
     );
     web.probings = probings();
+    let written = Counts { main_exits: 1, other_exits: 2, oom_kills: 1, lost_records: 3 };
+    web.tallies = [Some(CgroupId(8)), Some(CgroupId(9)), None].map(|cgroup| Tally { written, cgroup }).into();
     let fresh = ContainerState::Waiting { reason: "ContainerCreating", message: None };
     let new = pod(name("shop", "new"), Phase::Pending, json!({}), vec![status("app", fresh, None)]);
     let web_name = name("default", "web");
@@ -203,17 +213,19 @@ pub(super) fn picture() -> Picture {
 
 #[test]
 fn the_pages_are_as_they_were_agreed() {
-    let check = |written: fn(&Picture, Format) -> String, format, golden: &str| {
+    let check = |written: &dyn Fn(Format) -> String, format, golden: &str| {
         let golden = golden.replace("VERSION", env!("CARGO_PKG_VERSION"));
-        let page = written(&picture(), format);
+        let page = written(format);
         let differs = page.lines().zip(golden.lines()).find(|(is, should)| is != should);
         assert_eq!(differs, None, "{format:?}");
         assert_eq!(page, golden, "{format:?}");
     };
-    check(page, Format::Text, include_str!("golden/page.txt"));
-    check(page, Format::OpenMetrics, include_str!("golden/page.openmetrics"));
-    check(probes_page, Format::Text, include_str!("golden/probes.txt"));
-    check(probes_page, Format::OpenMetrics, include_str!("golden/probes.openmetrics"));
+    let whole = |format| page(&picture(), &counting(), format);
+    let probes = |format| probes_page(&picture(), format);
+    check(&whole, Format::Text, include_str!("golden/page.txt"));
+    check(&whole, Format::OpenMetrics, include_str!("golden/page.openmetrics"));
+    check(&probes, Format::Text, include_str!("golden/probes.txt"));
+    check(&probes, Format::OpenMetrics, include_str!("golden/probes.openmetrics"));
 }
 
 #[test]
@@ -248,8 +260,8 @@ fn every_family_says_what_it_is_before_its_series_and_no_series_comes_twice() {
     };
     let (of_spread, of_kind) = (["_bucket", "_sum", "_count"], ["_total", "_info"]);
     let all = [&of_spread[..], &of_kind].concat();
-    check(&page(&picture(), Format::Text), &of_spread, 20);
-    check(&page(&picture(), Format::OpenMetrics), &all, 20);
+    check(&page(&picture(), &counting(), Format::Text), &of_spread, 20);
+    check(&page(&picture(), &counting(), Format::OpenMetrics), &all, 20);
     check(&probes_page(&picture(), Format::Text), &of_spread, 2);
     check(&probes_page(&picture(), Format::OpenMetrics), &all, 2);
 }
@@ -260,7 +272,7 @@ fn without_pods_the_agent_still_speaks_for_itself() {
     picture.pods.clear();
     picture.totals.clear();
     picture.health.deaf = Some("no BTF".to_owned());
-    let page = page(&picture, Format::Text);
+    let page = page(&picture, &counting(), Format::Text);
     assert!(
         page.contains("carob_kernel_programs 0\n")
             && page.contains("kube_node_status_condition{")
@@ -273,7 +285,7 @@ fn without_pods_the_agent_still_speaks_for_itself() {
 fn a_time_that_is_not_known_is_left_out() {
     let mut picture = picture();
     picture.offsets.clear();
-    let page = page(&picture, Format::Text);
+    let page = page(&picture, &counting(), Format::Text);
     assert!(!page.contains("kube_pod_start_time") && page.contains("kube_pod_created"), "{page}");
 }
 

@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 use self::{counted::Probings, programs::Meter, stages::Stages};
 use crate::pod::{
     PodName, Spec, Stamp,
+    counts::Tally,
     status::{BootId, PodStatus},
     surroundings::Whose,
 };
@@ -53,6 +54,8 @@ pub(crate) struct PodPicture {
     pub(crate) status: PodStatus,
     /// Since when each condition is as it is. What was before an agent's start is dated by its containers'.
     pub(crate) turned: BTreeMap<&'static str, Stamp>,
+    /// Of each container of the spec, in its order.
+    pub(crate) tallies: Vec<Tally>,
     /// Set while the pod is being deleted.
     pub(crate) deleting: Option<Stamp>,
     pub(crate) probings: Arc<Probings>,

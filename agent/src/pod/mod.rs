@@ -2,6 +2,7 @@
 //!
 //! Plain data. No I/O, no clock, no decisions.
 
+pub(crate) mod counts;
 pub(crate) mod event;
 pub(crate) mod expand;
 pub(crate) mod given;

@@ -12,11 +12,15 @@ use super::{
     kept::{Kept, Remains},
 };
 use crate::{
-    act::{chain, container, sandbox},
+    act::{
+        chain,
+        container::{self, Departed},
+        sandbox,
+    },
     kernel::pidfd::{PidFd, start_ticks},
     plan::{Failure, Hooks, Sandbox, State, resize::Limits, restart},
     pod::{
-        AttemptId, Pid, PodUid, Stamp,
+        AttemptId, CgroupId, Pid, PodUid, Stamp,
         status::{Ended, Live},
         verdict::Why,
     },
@@ -37,7 +41,7 @@ impl Agent {
         let unread = self.unread().await?;
         let known = self.known();
         self.sweep(&known, &unread).await;
-        self.disown_strays();
+        self.close_strays().await;
         Ok(())
     }
 
@@ -62,16 +66,22 @@ impl Agent {
         }
     }
 
-    /// Forgets owners whose cgroup is gone: an agent was killed between the two.
-    fn disown_strays(&self) {
-        let Some(probes) = &self.tools.probes else { return };
+    /// Counts and forgets owners whose cgroup is gone: an agent was killed between the two.
+    async fn close_strays(&mut self) {
+        let Some(probes) = self.tools.probes.clone() else { return };
         let pods = self.tools.places.pods_cgroup().children().unwrap_or_default();
         let attempts = pods.iter().flat_map(|pod| pod.children().unwrap_or_default());
         let there: BTreeSet<_> = attempts.filter_map(|cgroup| cgroup.id().ok()).collect();
         for cgroup in probes.owned().unwrap_or_default() {
             if !there.contains(&cgroup) {
-                let _ = probes.disown(cgroup);
+                self.close_account(Departed { cgroup, oom_kills: None }).await;
             }
+        }
+    }
+
+    async fn close_account(&mut self, departed: Departed) {
+        if let Some(account) = self.desk().close_account(departed).await {
+            self.counted(&account);
         }
     }
 
@@ -91,6 +101,10 @@ impl Agent {
         kept.address = address.filter(|_| of_this_boot);
         self.recall_early_end(kept).await?;
         self.recall_round(kept).await?;
+        let counted = self.journal.counted(&kept.spec.uid).await?;
+        for (container, tally) in kept.spec.containers.iter().zip(&mut kept.tallies) {
+            tally.written = counted.get(&container.name).copied().unwrap_or_default();
+        }
         for (container, seen) in kept.spec.containers.iter().zip(&mut kept.seen.containers) {
             let last = u32::try_from(restart::HISTORY).unwrap_or(u32::MAX);
             let rows = self.journal.history(&kept.spec.uid, &container.name, last).await?;
@@ -121,6 +135,7 @@ impl Agent {
             Some(pidfd) => self.take_over(&attempt, process, Arc::new(pidfd)).await,
             None => {
                 self.collect_rest(&attempt);
+                self.goes_on_counting(&attempt.id, process.cgroup);
                 let desk = self.desk();
                 let mut ended = desk.examine(&attempt.id, process.cgroup, process.started, None).await;
                 self.tools.finish_output(&attempt.id).await;
@@ -149,6 +164,7 @@ impl Agent {
             tracing::warn!(error = %e, attempt = %id, "its standard input is not held open");
         }
         self.tools.hold(&id, pidfd.clone());
+        self.goes_on_counting(&id, process.cgroup);
         let live =
             Live { id: id.clone(), pid: process.pid, cgroup: process.cgroup, started: process.started };
         let state = match self.deadline(process) {
@@ -172,6 +188,14 @@ impl Agent {
         let desk = self.desk();
         let Process { cgroup, pid, started, .. } = *process;
         tokio::spawn(async move { desk.watch(id, cgroup, pid, started, pidfd).await });
+    }
+
+    /// The kernel still counts in the attempt's cgroup.
+    fn goes_on_counting(&mut self, id: &AttemptId, cgroup: CgroupId) {
+        let Some(kept) = self.pods.get_mut(&id.uid) else { return };
+        if let Some(container) = kept.spec.containers.iter().position(|c| c.name == id.container) {
+            kept.tallies[container].cgroup = Some(cgroup);
+        }
     }
 
     /// When the agent before us meant to use SIGKILL, if it had asked the container to go.
@@ -225,11 +249,13 @@ impl Agent {
     }
 
     /// Ends and clears away whatever is on the box but not in the loop: built but never recorded, or of a pod that is gone.
-    async fn sweep(&self, known: &BTreeSet<String>, unread: &BTreeSet<PodUid>) {
+    async fn sweep(&mut self, known: &BTreeSet<String>, unread: &BTreeSet<PodUid>) {
         for id in self.strays(known).into_iter().filter(|id| !unread.contains(&id.uid)) {
             tracing::info!(attempt = %id, "clearing away an attempt that nobody owns");
-            if let Err(e) = container::clear(&self.tools, &id).await {
-                tracing::warn!(error = %chain(&e), attempt = %id, "a stray attempt is left");
+            match container::clear(&self.tools, &id).await {
+                Ok(None) => (),
+                Ok(Some(departed)) => self.close_account(departed).await,
+                Err(e) => tracing::warn!(error = %chain(&e), attempt = %id, "a stray attempt is left"),
             }
         }
         for uid in self.stray_pods().into_iter().filter(|uid| !unread.contains(uid)) {

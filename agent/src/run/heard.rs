@@ -59,7 +59,7 @@ impl Agent {
     pub(super) fn lost_records(&self) -> u64 {
         let Some(probes) = &self.tools.probes else { return 0 };
         let of_container =
-            |cgroup| probes.counters(cgroup).ok().flatten().map_or(0, |counters| counters.lost);
+            |cgroup| probes.counts(cgroup).ok().flatten().map_or(0, |counts| counts.lost_records);
         let running: u64 = self.running().map(|(cgroup, ..)| of_container(cgroup)).sum();
         probes.lost().unwrap_or(0).max(running)
     }

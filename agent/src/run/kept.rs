@@ -13,6 +13,7 @@ use crate::{
     },
     pod::{
         AttemptId, CgroupId, Spec, Stamp,
+        counts::Tally,
         event::Weight,
         probe::HookKind,
         status::{BootId, Ended, Live},
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-use super::{news::News, stages::Course, storage::Measured, volumes::Projections};
+use super::{news::News, stages::Course, storage::Measured, tally::Account, volumes::Projections};
 
 /// How long a failed clean-up rests before the next try.
 const CLEAR_AGAIN: Duration = Duration::from_secs(10);
@@ -43,6 +44,8 @@ pub(super) struct Kept {
     pub(super) address: Option<Ipv4Addr>,
     /// What it asks for, if that is not what it was given.
     pub(super) asked: Option<Spec>,
+    /// Of each container of the spec, in its order.
+    pub(super) tallies: Vec<Tally>,
     /// What is still to be told of it.
     pub(super) news: Vec<News>,
     pub(super) probings: Arc<Probings>,
@@ -54,6 +57,7 @@ impl Kept {
         let seen = Observed::new(&spec, boot, now);
         let came = object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
         Self {
+            tallies: vec![Tally::default(); spec.containers.len()],
             spec,
             object,
             seen,
@@ -174,7 +178,7 @@ impl Kept {
                 seen.busy = None;
                 if let State::Dead { attempt, .. } = seen.state {
                     seen.state = match &result {
-                        Ok(()) => State::Idle,
+                        Ok(_) => State::Idle,
                         Err(_) => State::Dead { attempt, clear_at: now.after(CLEAR_AGAIN) },
                     };
                 }
@@ -237,6 +241,17 @@ impl Kept {
         self.tell_ended(container, &ended);
     }
 
+    /// What the kernel counted in an attempt's cgroup is on disk, and the cgroup gone.
+    pub(super) fn counted(&mut self, account: &Account) {
+        let Account { container, cgroup, counts, .. } = account;
+        let Some(index) = self.spec.containers.iter().position(|c| c.name == *container) else { return };
+        let tally = &mut self.tallies[index];
+        tally.written += *counts;
+        if tally.cgroup == Some(*cgroup) {
+            tally.cgroup = None;
+        }
+    }
+
     /// Images have changed: what waits for one is tried at once.
     pub(super) fn images_changed(&mut self) {
         for seen in &mut self.seen.containers {
@@ -273,6 +288,8 @@ impl Kept {
                 seen.next_attempt = attempt + 1;
                 seen.image_id = Some(started.image_id);
                 seen.hooks = Hooks::default();
+                self.tallies[container].cgroup = Some(started.cgroup);
+                let seen = self.at(container);
                 seen.state = State::Running(Live {
                     id,
                     pid: started.pid,

@@ -25,6 +25,7 @@ mod stages;
 mod start;
 mod storage;
 mod systemd;
+mod tally;
 mod uninstall;
 mod verb;
 mod volumes;
@@ -46,7 +47,7 @@ use crate::{
     picture::{Picture, stages::Stages},
     plan::{self, Step, probe::Answer},
     pod::{
-        AttemptId, PodUid, Stamp,
+        AttemptId, CgroupId, PodUid, Stamp,
         event::{Again, Event},
         probe::ProbeKind,
         status::{BootId, Ended},
@@ -63,6 +64,8 @@ enum Note {
     Done { uid: PodUid, outcome: Outcome },
     /// An attempt is over, and that is on disk.
     Ended { ended: Ended, remains: Remains },
+    /// What the kernel counted in a cgroup that is gone is on disk.
+    Counted(tally::Account),
     /// The pod's object is gone.
     Gone { uid: PodUid },
     /// A probe has come to another verdict.
@@ -100,6 +103,8 @@ struct Agent {
     /// The objects that make pods.
     workloads: Vec<workloads::Maker>,
     node: given::Node,
+    /// Cgroups whose counts are written down.
+    closed: Vec<CgroupId>,
     /// Events of what is no pod, until the end of the turn.
     news: Vec<(Event, Again)>,
 }
@@ -183,6 +188,7 @@ impl Agent {
         self.refresh_volumes();
         self.publish_news(now).await;
         self.show(now).await;
+        self.disown_closed();
         // After the picture: nobody is to read of a Job that is over while its pods still seem to run.
         let again = self.tend_workloads(now).await;
         let measure = self.measure_storage(now);
@@ -201,6 +207,11 @@ impl Agent {
             let record = |attempted: Attempted| desk_ref.begin(&order, attempted, recorded);
             let outcome = act::carry_out(desk.tools.clone(), job.clone(), record).await;
             desk.time_start(&outcome, recorded);
+            if let Outcome::Cleared { result: Ok(Some(departed)), .. } = &outcome
+                && let Some(account) = desk.close_account(*departed).await
+            {
+                let _ = desk.notes.send(Note::Counted(account)).await;
+            }
             let note = desk.note(uid, &job, outcome, forget).await;
             // The loop is gone only when the agent stops.
             let _ = desk.notes.send(note).await;
@@ -223,6 +234,7 @@ impl Agent {
                     kept.ended(ended, remains, now);
                 }
             }
+            Note::Counted(account) => self.counted(&account),
             Note::Gone { uid } => {
                 self.pods.remove(&uid);
                 self.prune().await;

@@ -70,15 +70,18 @@ fn pod(kept: &Kept, before: &Picture, now: Stamp) -> (PodName, Arc<PodPicture>) 
     let deleting = kept.seen.deletion.map(|deletion| deletion.since);
     let before = before.pods.get(&name).filter(|old| old.spec.uid == kept.spec.uid);
     if let Some(old) = before {
-        let same = old.status == status && old.deleting == deleting && old.address == kept.address;
+        let same = old.status == status
+            && old.deleting == deleting
+            && old.address == kept.address
+            && old.tallies == kept.tallies;
         if same && Arc::ptr_eq(&old.object, &kept.object) {
             return (name, old.clone());
         }
     }
     let turned = turned(&status, before, kept.seen.since, now);
     let (spec, object, address) = (kept.spec.clone(), kept.object.clone(), kept.address);
-    let probings = kept.probings.clone();
-    (name, Arc::new(PodPicture { spec, object, address, status, turned, deleting, probings }))
+    let (tallies, probings) = (kept.tallies.clone(), kept.probings.clone());
+    (name, Arc::new(PodPicture { spec, object, address, status, turned, tallies, deleting, probings }))
 }
 
 /// Since when each condition is as it is.

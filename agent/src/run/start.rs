@@ -13,6 +13,7 @@ use tokio::{
 use super::{
     Agent, Wakers, clock, exec, given, heard, images, manifests,
     systemd::{self, Notifier},
+    tally,
 };
 use crate::{
     act::{
@@ -27,7 +28,7 @@ use crate::{
         load,
         probes::{ProbeError, Probes},
     },
-    metrics::Readings,
+    metrics::{Counting, Readings},
     picture::{
         Health, Picture,
         programs::{Meter, Ran},
@@ -75,7 +76,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     let (commands, ordered) = mpsc::channel(16);
     exec::serve(tools.clone(), ordered);
     let doors = (ImageDoor { requests }, ExecDoor { requests: commands });
-    serve(&config, &store, &picture, doors).await?;
+    serve(&config, &store, &picture, doors, tally::counting(tools.probes.clone())).await?;
     manifests::watch(&config.manifests, notes.clone())
         .with_context(|| format!("cannot watch {}", config.manifests.display()))?;
     let mut agent = Agent {
@@ -96,6 +97,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         shelf: given::Shelf::default(),
         workloads: Vec::new(),
         node: given::Node::of(&config),
+        closed: Vec::new(),
         news: Vec::new(),
         config,
     };
@@ -135,9 +137,9 @@ fn require(config: &Config) -> anyhow::Result<()> {
 
 /// Has the programs loaded by a process of its own, and opens what it pinned. Without them the agent still works, and says so.
 fn listen_to_kernel(config: &Config) -> (Option<Arc<Probes>>, Option<String>) {
-    let depth = config.attempt_depth();
+    let load::Fit { depth, ring } = fit(config);
     let load = Command::new("/proc/self/exe")
-        .args(["kernel", "load", "--depth", &depth.to_string()])
+        .args(["kernel", "load", "--depth", &depth.to_string(), "--ring", &ring.to_string()])
         .arg(&config.bpffs)
         .output();
     let why = match load {
@@ -154,13 +156,17 @@ fn listen_to_kernel(config: &Config) -> (Option<Arc<Probes>>, Option<String>) {
 
 /// Opens what a loader has pinned.
 pub(super) fn open_probes(config: &Config) -> Result<Probes, ProbeError> {
-    Probes::open(&load::pins(&config.bpffs, config.attempt_depth()))
+    Probes::open(&load::pins(&config.bpffs, fit(config)))
+}
+
+fn fit(config: &Config) -> load::Fit {
+    load::Fit { depth: config.attempt_depth(), ring: config.ring }
 }
 
 /// Who reads what the kernel counts of the programs. Without it only those figures are missing.
 fn meter(config: &Config) -> Meter {
     let ran = |Figures { program, runs, misses }| Ran { program, runs, misses };
-    match Programs::open(&load::pins(&config.bpffs, config.attempt_depth())) {
+    match Programs::open(&load::pins(&config.bpffs, fit(config))) {
         Ok(programs) => Meter::new(move || programs.figures().into_iter().map(ran).collect()),
         Err(e) => {
             tracing::warn!(error = %act::chain(&e), "no figures of the kernel programs");
@@ -175,6 +181,7 @@ async fn serve(
     store: &Store,
     picture: &watch::Sender<Arc<Picture>>,
     (images, exec): (ImageDoor, ExecDoor),
+    counting: Counting,
 ) -> anyhow::Result<()> {
     let socket = config.socket();
     let listener = listen(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
@@ -191,6 +198,7 @@ async fn serve(
         clock: wall,
         now: clock::now,
         readings: Readings::default(),
+        counting: counting.clone(),
     };
     tokio::spawn(async move {
         if let Err(e) = api::serve_socket(api, listener).await {
@@ -200,9 +208,11 @@ async fn serve(
     if let Some(address) = config.metrics {
         let listener =
             TcpListener::bind(address).await.with_context(|| format!("cannot serve metrics on {address}"))?;
-        let (picture, config) = (picture.subscribe(), config.clone());
+        let (mut picture, config) = (picture.subscribe(), config.clone());
         tokio::spawn(async move {
-            if let Err(e) = api::serve_metrics(picture, config, listener).await {
+            // Series that are missing from one page only would be gaps in every graph.
+            let _first = picture.changed().await;
+            if let Err(e) = api::serve_metrics(picture, config, counting, listener).await {
                 tracing::error!(error = %e, "metrics have stopped");
             }
         });

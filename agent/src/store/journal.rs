@@ -15,6 +15,7 @@ use super::{
 };
 use crate::pod::{
     AttemptId, CgroupId, Pid, PodName, PodUid, Stamp,
+    counts::Counts,
     status::{BootId, EarlyReason, Ended},
 };
 
@@ -109,12 +110,26 @@ impl Journal {
         self.writer.write(attempted, Durability::Power, move |db| end(db, &ended, &reason, &cause)).await
     }
 
+    /// Adds what the kernel counted in an attempt's cgroup to its row and to its container's sum, unless that has
+    /// happened. Gives back whose it was; `None`: there is no such row, or it was counted before.
+    pub(crate) async fn count(
+        &self,
+        boot: &BootId,
+        cgroup: CgroupId,
+        counts: Counts,
+    ) -> Result<Option<(PodUid, String)>, Error> {
+        let boot = boot.clone();
+        let attempted = format!("record what was counted in the cgroup {}", cgroup.0);
+        self.writer.write(attempted, Durability::Process, move |db| count(db, &boot, cgroup, counts)).await
+    }
+
     /// Drops the pod's object and its totals: the pod is gone. Its ledger stays.
     pub(crate) async fn forget(&self, uid: &PodUid) -> Result<(), Error> {
         let uid = uid.clone();
         self.writer
             .write(format!("forget the pod {uid}"), Durability::Power, move |db| {
                 db.execute("DELETE FROM total WHERE uid = ?1", [&uid.0])?;
+                db.execute("DELETE FROM counted WHERE uid = ?1", [&uid.0])?;
                 db.execute("DELETE FROM eviction WHERE uid = ?1", [&uid.0])?;
                 db.execute("DELETE FROM round WHERE uid = ?1", [&uid.0])?;
                 let pod = params![Kind::Pod.name(), uid.0];
@@ -271,6 +286,37 @@ fn end(db: &Connection, ended: &Ended, reason: &str, cause: &str) -> Result<Coun
     Ok(Counted::Now)
 }
 
+fn count(
+    db: &Connection,
+    boot: &BootId,
+    cgroup: CgroupId,
+    counts: Counts,
+) -> Result<Option<(PodUid, String)>, Fault> {
+    let Counts { main_exits, other_exits, oom_kills, lost_records } = counts;
+    let numbers = [main_exits, other_exits, oom_kills, lost_records].map(u64::cast_signed);
+    let [main_exits, other_exits, oom_kills, lost_records] = numbers;
+    let whose = db
+        .prepare_cached(
+            "UPDATE attempt SET main_exits = ?3, other_exits = ?4, oom_kills = ?5, lost_records = ?6
+             WHERE cgroup = ?2 AND boot = ?1 AND main_exits IS NULL RETURNING uid, container",
+        )?
+        .query_row(
+            params![boot.0, cgroup.0.cast_signed(), main_exits, other_exits, oom_kills, lost_records],
+            |row| Ok((PodUid(row.get(0)?), row.get(1)?)),
+        )
+        .optional()?;
+    let Some((uid, container)) = whose else { return Ok(None) };
+    db.prepare_cached(
+        "INSERT INTO counted (uid, container, main_exits, other_exits, oom_kills, lost_records)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT DO UPDATE SET
+             main_exits = main_exits + excluded.main_exits, other_exits = other_exits + excluded.other_exits,
+             oom_kills = oom_kills + excluded.oom_kills, lost_records = lost_records + excluded.lost_records",
+    )?
+    .execute(params![uid.0, container, main_exits, other_exits, oom_kills, lost_records])?;
+    Ok(Some((uid, container)))
+}
+
 /// Whether the attempt has ended; `None` if it has no row.
 fn is_over(db: &Connection, id: &AttemptId) -> rusqlite::Result<Option<bool>> {
     db.prepare_cached(
@@ -351,10 +397,12 @@ fn prune(db: &Connection, keep: Keep) -> Result<usize, Fault> {
             ROW_BYTES
         ])?;
     // A late end may have counted for a pod that was gone.
-    db.execute(
-        "DELETE FROM total WHERE uid NOT IN (SELECT uid FROM object WHERE kind = ?1)",
-        [Kind::Pod.name()],
-    )?;
+    for table in ["total", "counted"] {
+        db.execute(
+            &format!("DELETE FROM {table} WHERE uid NOT IN (SELECT uid FROM object WHERE kind = ?1)"),
+            [Kind::Pod.name()],
+        )?;
+    }
     db.execute(
         "DELETE FROM boot
          WHERE id NOT IN (SELECT boot FROM attempt UNION SELECT boot FROM event UNION SELECT first_boot FROM event)
@@ -450,9 +498,9 @@ mod tests {
             Some(End { ended: ended("a", number), reason: "OOMKilled".to_owned(), cause: "oom".to_owned() })
         };
         let rows = vec![
-            Row { attempt: attempt("a", 0), end: end(0) },
-            Row { attempt: attempt("a", 1), end: end(1) },
-            Row { attempt: attempt("a", 2), end: None },
+            Row { attempt: attempt("a", 0), end: end(0), counts: None },
+            Row { attempt: attempt("a", 1), end: end(1), counts: None },
+            Row { attempt: attempt("a", 2), end: None, counts: None },
         ];
         assert_eq!(journal.ledger(Selector::default()).await.unwrap(), rows);
         assert_eq!(journal.history(&id("a", 0).uid, "main", 2).await.unwrap(), rows[1..]);
@@ -476,6 +524,43 @@ mod tests {
         assert_eq!(journal.totals().await.unwrap(), [total("a", 1)]);
         let rows = journal.ledger(Selector::default()).await.unwrap();
         assert_eq!(rows[0].end.as_ref().unwrap().reason, "OOMKilled");
+    }
+
+    #[tokio::test]
+    async fn what_is_counted_is_added_once_and_outlives_its_rows() {
+        let scratch = Scratch::new();
+        let store = Store::open(&scratch.database()).unwrap();
+        let journal = store.journal();
+        store.objects().create(Kind::Pod, pod("a")).await.unwrap();
+        let in_cgroup = |number: u32, cgroup: u64| {
+            let mut attempt = attempt("a", number);
+            attempt.process.as_mut().unwrap().cgroup = CgroupId(cgroup);
+            attempt
+        };
+        for (number, cgroup) in [(0, 7), (1, u64::MAX)] {
+            journal.begin(&in_cgroup(number, cgroup)).await.unwrap();
+            kill(&journal, "a", number).await.unwrap();
+        }
+        let counts = Counts { main_exits: 1, other_exits: 5, oom_kills: 2, lost_records: 3 };
+        let boot = attempt("a", 0).boot;
+        let whose = Some((id("a", 0).uid, "main".to_owned()));
+        for (boot, cgroup, expected) in [
+            (boot.clone(), 7, whose.clone()),
+            (boot.clone(), 7, None),
+            (BootId("another".to_owned()), u64::MAX, None),
+            (boot.clone(), 8, None),
+            (boot, u64::MAX, whose),
+        ] {
+            assert_eq!(journal.count(&boot, CgroupId(cgroup), counts).await.unwrap(), expected, "{cgroup}");
+        }
+        let rows = journal.ledger(Selector::default()).await.unwrap();
+        assert!(rows.iter().all(|row| row.counts == Some(counts)), "{rows:?}");
+        let both = || BTreeMap::from([("main".to_owned(), counts + counts)]);
+        assert_eq!(journal.counted(&id("a", 0).uid).await.unwrap(), both());
+        journal.prune(Keep { rows: 0, bytes: 0 }).await.unwrap();
+        assert_eq!(journal.counted(&id("a", 0).uid).await.unwrap(), both());
+        journal.forget(&id("a", 0).uid).await.unwrap();
+        assert_eq!(journal.counted(&id("a", 0).uid).await.unwrap(), BTreeMap::new());
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Reading the ledger: who ran, how each ended, and how often. Writes nothing.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, params, types::ValueRef};
 
 use super::{
@@ -12,6 +14,7 @@ use crate::{
     picture::Total,
     pod::{
         AttemptId, CgroupId, Pid, PodName, PodUid, Stamp,
+        counts::Counts,
         status::{BootId, Ended},
     },
 };
@@ -22,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) attempt: Attempt,
     /// `None`: it runs, or nobody has looked yet.
     pub(crate) end: Option<End>,
+    /// What the kernel counted in its cgroup. `None`: that is still there, or there were no kernel programs.
+    pub(crate) counts: Option<Counts>,
 }
 
 /// How an attempt ended, as it was recorded.
@@ -87,6 +92,18 @@ impl Journal {
         self.writer.read("read the ledger".to_owned(), move |db| select(db, &selector)).await
     }
 
+    /// What the kernel counted, of the attempts of a pod that are cleared away, by container.
+    pub(crate) async fn counted(&self, uid: &PodUid) -> Result<BTreeMap<String, Counts>, Error> {
+        let uid = uid.0.clone();
+        self.writer
+            .read(format!("read what was counted of the pod {uid}"), move |db| {
+                let mut query = db.prepare_cached("SELECT * FROM counted WHERE uid = ?1")?;
+                let rows = query.query_map([uid], |row| Ok((row.get("container")?, counts(row)?)))?;
+                Ok(rows.collect::<Result<_, _>>()?)
+            })
+            .await
+    }
+
     /// How often containers ended in each way, of pods that have not been forgotten.
     pub(crate) async fn totals(&self) -> Result<Vec<Total>, Error> {
         self.writer
@@ -122,7 +139,18 @@ fn newest_last(rows: impl Iterator<Item = rusqlite::Result<Row>>) -> Result<Vec<
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let over = row.get_ref("ended")? != ValueRef::Null;
     let end = over.then(|| end(row)).transpose()?;
-    Ok(Row { attempt: attempt(row)?, end })
+    let counted = row.get_ref("main_exits")? != ValueRef::Null;
+    let counts = counted.then(|| counts(row)).transpose()?;
+    Ok(Row { attempt: attempt(row)?, end, counts })
+}
+
+fn counts(row: &rusqlite::Row<'_>) -> rusqlite::Result<Counts> {
+    Ok(Counts {
+        main_exits: unsigned(row, "main_exits")?,
+        other_exits: unsigned(row, "other_exits")?,
+        oom_kills: unsigned(row, "oom_kills")?,
+        lost_records: unsigned(row, "lost_records")?,
+    })
 }
 
 fn end(row: &rusqlite::Row<'_>) -> rusqlite::Result<End> {

@@ -9,7 +9,7 @@ use super::{Error, column::unsigned};
 /// Each step brings a file from the schema of its index to the next; `user_version` counts those done. A step that
 /// was released is never edited. The JSON in `object.body` and `attempt.ended` is part of the schema: what an older
 /// carob wrote there must still decode, or a step rewrites it.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE revision (
         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
@@ -105,6 +105,25 @@ const STEPS: [&str; 4] = [
         uid TEXT NOT NULL,
         container TEXT NOT NULL,
         first INTEGER NOT NULL,
+        PRIMARY KEY (uid, container)
+    ) STRICT, WITHOUT ROWID;
+",
+    "
+    -- What the kernel counted in an attempt's cgroup, there or absent together: absent until the cgroup is gone.
+    ALTER TABLE attempt ADD COLUMN main_exits INTEGER;
+    ALTER TABLE attempt ADD COLUMN other_exits INTEGER;
+    ALTER TABLE attempt ADD COLUMN oom_kills INTEGER;
+    ALTER TABLE attempt ADD COLUMN lost_records INTEGER;
+    CREATE INDEX uncounted ON attempt (cgroup) WHERE main_exits IS NULL;
+
+    -- The sum of it, kept apart like the totals.
+    CREATE TABLE counted (
+        uid TEXT NOT NULL,
+        container TEXT NOT NULL,
+        main_exits INTEGER NOT NULL,
+        other_exits INTEGER NOT NULL,
+        oom_kills INTEGER NOT NULL,
+        lost_records INTEGER NOT NULL,
         PRIMARY KEY (uid, container)
     ) STRICT, WITHOUT ROWID;
 ",

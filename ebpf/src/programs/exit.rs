@@ -1,32 +1,16 @@
 //! The end of a process. It writes the death record of a main process and counts the others; it signals
 //! nobody.
 
-use aya_ebpf::{
-    macros::{btf_tracepoint, map},
-    maps::LruHashMap,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use carob_ebpf::{
     Death, Owner, Target,
     rules::{self, EventKind},
 };
 
 use super::{
-    maps::{self, DEATHS, EXISTS, NOEXIST, SIGNALS},
+    maps::{self, DEATHS, EXISTS, GONE, Gone, NOEXIST, SIGNALS},
     task::{self, Task, layout},
 };
-
-/// A process that has been seen to end.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Gone {
-    start_boottime: u64,
-    tgid: u64,
-}
-
-/// Used only where the kernel does not say which thread is the last.
-#[map]
-static GONE: LruHashMap<Gone, u8> = LruHashMap::with_max_entries(8192, 0);
 
 /// Why this hook: it is the one place every thread passes on its way out, whatever ended it, after the exit
 /// code and the peak of memory are final and before the task leaves its cgroup. The raw BTF form has the task
@@ -37,24 +21,24 @@ fn carob_exit(ctx: BtfTracePointContext) -> i32 {
     let cgroup = task::current_container();
     let Some(owner) = maps::owner(cgroup) else { return 0 };
     let task = Task::at(ctx.arg(0));
-    if is_last_thread(&ctx, task) {
+    if is_last_thread(&ctx, task) && is_first_to_see(task) {
         ended(cgroup, &owner, task);
     }
     0
 }
 
-/// True once for each process. Linux 6.16 says which thread is the last. Before, two threads that exit
-/// together may both see that none is live, and the first to say so wins.
+/// Linux 6.16 says which thread is the last. Before, two threads that exit together may both see that none is
+/// live.
 #[inline(always)]
 fn is_last_thread(ctx: &BtfTracePointContext, task: Task) -> bool {
-    if layout!(exit_has_group_dead) == 1 {
-        return ctx.arg::<u64>(1) & 0xff != 0;
-    }
-    if task.group().live() != 0 {
-        return false;
-    }
+    if layout!(exit_has_group_dead) == 1 { ctx.arg::<u64>(1) & 0xff != 0 } else { task.group().live() == 0 }
+}
+
+/// True once for each process: for one of two threads, and for one of two versions of this program.
+#[inline(always)]
+fn is_first_to_see(task: Task) -> bool {
     let gone = Gone { start_boottime: task.leader().start_boottime(), tgid: u64::from(task.tgid()) };
-    GONE.insert(gone, 0, NOEXIST).is_ok()
+    !matches!(GONE.insert(gone, 0, NOEXIST), Err(EXISTS))
 }
 
 #[inline(always)]

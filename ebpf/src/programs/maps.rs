@@ -25,9 +25,21 @@ static COUNTERS: PerCpuHashMap<u64, Counters> = PerCpuHashMap::with_max_entries(
 #[map]
 pub(super) static SIGNALS: LruHashMap<Target, Signal> = LruHashMap::with_max_entries(4096, 0);
 
+/// A process that has been seen to end.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(super) struct Gone {
+    pub(super) start_boottime: u64,
+    pub(super) tgid: u64,
+}
+
+#[map]
+pub(super) static GONE: LruHashMap<Gone, u8> = LruHashMap::with_max_entries(8192, 0);
+
 #[map]
 static LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
+/// The loader gives it another size if it is told one.
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
 

@@ -53,6 +53,11 @@ fn marked(tgid: u32) -> Option<()> {
         if (*signal).si_code != SI_KERNEL {
             return None;
         }
+        // While one version of this program takes over from another, both see each kill.
+        if (*signal).counted != 0 {
+            return None;
+        }
+        (*signal).counted = 1;
         if (*signal).oom.known == OomKnown::Nothing as u32 {
             (*signal).oom.known = OomKnown::Victim as u32;
         }

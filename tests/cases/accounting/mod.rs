@@ -2,6 +2,7 @@
 
 mod above;
 mod autopsy;
+mod storm;
 pub(crate) mod truth;
 
 use std::{process::Command, time::Duration};
@@ -44,6 +45,19 @@ pub(crate) fn cases() -> Vec<Case> {
             limit: Duration::from_secs(1500),
             run: truth::holds,
         },
+        Case {
+            name: "twenty_pods_that_fork_as_fast_as_they_can_are_counted_exactly",
+            mode: Mode::Shared,
+            limit: Duration::from_secs(600),
+            run: storm::of_twenty,
+        },
+        Case {
+            name: "new_kernel_programs_take_over_without_a_gap",
+            mode: Mode::Shared,
+            limit: Duration::from_secs(300),
+            run: storm::while_upgraded,
+        },
+        case("a_full_ring_loses_detail_and_says_how_much", storm::with_a_full_ring),
         case("all_sources_agreed_on_every_death", no_mismatch),
     ]
 }

@@ -6,6 +6,7 @@ mod ipc;
 mod mounttest;
 mod safety;
 mod serve;
+mod storm;
 
 use std::{
     env, fs,
@@ -23,7 +24,7 @@ use crate::http;
 const USAGE: &str = "workloads: exit N | segv | abort | sleep | ignore-term | hog MB | hog-child MB | \
     threads-leader-first CODE | exec-from-thread CODE | exit-from-thread CODE | segv-in-thread | hog-in-thread MB | \
     pause | fault KIND | pipe | alarm | spin | raise SIG | killed-by-child SIG | shm-put KEY TEXT | shm-get KEY | mq-put NAME TEXT | mq-get NAME | http-get URL | \
-    kill PID SIG | print-lines N | ids | calls | overwrite-runtime WORD | serve PORT GOOD_SECONDS | \
+    kill PID SIG | print-lines N | ids | calls | overwrite-runtime WORD | serve PORT GOOD_SECONDS | storm SECONDS CODE | \
     mounttest fs:PATH new:MODE:PATH mode:PATH perms:PATH content:PATH …";
 
 pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
@@ -61,6 +62,7 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
         ["calls"] => safety::calls(),
         ["overwrite-runtime", word] => safety::overwrite_runtime(word),
         ["mounttest", ref words @ ..] => mounttest::look(words),
+        ["storm", seconds, code] => storm::storm(seconds.parse()?, code.parse()?),
         ["serve", port, good] => serve_until_term(port.parse()?, good.parse()?),
         _ => bail!(USAGE),
     }

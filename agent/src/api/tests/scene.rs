@@ -29,7 +29,7 @@ use crate::{
     api::{Api, ExecDoor, ExecRequest, ImageDoor, ImageRequest, serve_socket},
     config::Config,
     manifest,
-    metrics::Readings,
+    metrics::{Counting, Readings},
     picture::{Health, Picture, PodPicture},
     pod::{
         AttemptId, CgroupId, Pid, PodUid, Role, Stamp,
@@ -101,6 +101,7 @@ pub(in crate::api) fn pod_picture(object: &Value, containers: Vec<ContainerStatu
             containers,
         },
         turned: BTreeMap::from([("Ready", at(2))]),
+        tallies: Vec::new(),
         deleting: None,
         probings: Arc::default(),
     }
@@ -181,6 +182,7 @@ impl Scene {
             clock,
             now: Stamp::default,
             readings: Readings::default(),
+            counting: Counting::new(|_| None),
         };
         let listener = UnixListener::bind(dir.join("sock")).unwrap();
         tokio::spawn(serve_socket(api, listener));
