@@ -302,6 +302,23 @@ impl Cgroup {
         Ok(parse_pressure(&self.read(&format!("{resource}.pressure"))?))
     }
 
+    /// A file of lines `name key=number key=number …`. What is no whole number is left out.
+    pub(crate) fn nested(&self, file: &str) -> Result<BTreeMap<String, BTreeMap<String, u64>>, Error> {
+        Ok(parse_nested(&self.read(file)?))
+    }
+
+    /// How many processes are in it and below.
+    pub(crate) fn processes(&self) -> Result<usize, Error> {
+        let own = match self.read("cgroup.procs") {
+            Ok(text) => text.lines().count(),
+            // Of a threaded cgroup they are counted further up, where its domain is.
+            Err(Error::Read { source, .. }) if source.kind() == io::ErrorKind::Unsupported => 0,
+            Err(e) => return Err(e),
+        };
+        let below = self.children()?;
+        below.iter().try_fold(own, |sum, child| Ok(sum + child.processes()?))
+    }
+
     /// The cgroups directly below, by name.
     pub(crate) fn children(&self) -> Result<Vec<Self>, Error> {
         let read = |source| Error::Read { path: self.path.clone(), source };
@@ -359,6 +376,16 @@ fn parse_pressure(text: &str) -> Option<u32> {
     let some = text.lines().find_map(|line| line.strip_prefix("some avg10="))?;
     let (whole, hundredths) = some.split_whitespace().next()?.split_once('.')?;
     whole.parse::<u32>().ok()?.checked_mul(100)?.checked_add(hundredths.parse().ok()?)
+}
+
+fn parse_nested(text: &str) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let number =
+        |word: &str| word.split_once('=').and_then(|(key, n)| Some((key.to_owned(), n.parse().ok()?)));
+    let line = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.to_owned(), words.filter_map(number).collect()))
+    };
+    text.lines().filter_map(line).collect()
 }
 
 fn parse_memory_events(text: &str) -> MemoryEvents {
@@ -511,6 +538,15 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(parse_pressure(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn nested_figures_are_read_by_both_names() {
+        let map = |pairs: &[(&str, u64)]| pairs.iter().map(|(key, n)| ((*key).to_owned(), *n)).collect();
+        let text = "some avg10=1.50 avg60=0.00 total=12\nfull avg10=0.00 total=3\n\n8:0 \n";
+        let expected = [("some", &[("total", 12)][..]), ("full", &[("total", 3)]), ("8:0", &[])];
+        let expected = expected.map(|(name, pairs)| (name.to_owned(), map(pairs)));
+        assert_eq!(parse_nested(text), BTreeMap::from(expected));
     }
 
     #[test]

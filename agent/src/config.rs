@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) cgroup: String,
     /// Where the kernel shows the box's network devices.
     pub(crate) links: PathBuf,
+    /// The box's disks by their numbers.
+    pub(crate) blocks: PathBuf,
     /// The bpffs mount.
     pub(crate) bpffs: PathBuf,
     /// The node's name in status and metrics.
@@ -189,6 +191,7 @@ impl Config {
             cgroup_fs: root.join("sys/fs/cgroup"),
             cgroup: default_cgroup(&root.join("sys/fs/cgroup")),
             links: root.join("sys/class/net"),
+            blocks: root.join("sys/dev/block"),
             bpffs: root.join("sys/fs/bpf"),
             node: host_name(),
             pod_range: range::DEFAULT,

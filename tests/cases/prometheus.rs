@@ -155,9 +155,9 @@ impl Server {
     }
 
     fn await_ready(&self, world: &World) -> Result<()> {
-        let up = world.wait_until("Prometheus scrapes both pages", PATIENCE, || {
+        let up = world.wait_until("Prometheus scrapes all pages", PATIENCE, || {
             let up = self.ask("up == 1")?;
-            ensure!(up.len() == 2, "of its targets only {up:?} are up");
+            ensure!(up.len() == 3, "of its targets only {up:?} are up");
             Ok(())
         });
         up.with_context(|| {

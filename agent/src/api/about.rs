@@ -5,23 +5,20 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::{Path, State},
-    http::{
-        HeaderMap,
-        header::{ACCEPT, CONTENT_TYPE},
-    },
-    response::{IntoResponse, Response},
+    http::HeaderMap,
+    response::Response,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::{
-    Api,
+    Api, packed,
     refusal::Refusal,
     resource::{self, PODS, Resource},
 };
 use crate::{
     config::Config,
-    metrics::{self, Counting, Format, Moment, Places},
+    metrics::{self, Counting, Moment, Places},
     picture::Picture,
 };
 
@@ -75,24 +72,22 @@ pub(super) async fn ready(State(Pictures(picture)): State<Pictures>) -> Result<&
 
 /// `GET /metrics`.
 pub(super) async fn metrics(State(usage): State<Usage>, headers: HeaderMap) -> Response {
-    let (format, picture) = (format_for(&headers), usage.picture.borrow().clone());
-    page(format, metrics::page(&picture, &usage.counting, format))
+    let picture = usage.picture.borrow().clone();
+    packed::page(&headers, |format| metrics::page(&picture, &usage.counting, format))
+}
+
+/// `GET /metrics/probes`, as at a kubelet's port.
+pub(super) async fn probes(State(Pictures(picture)): State<Pictures>, headers: HeaderMap) -> Response {
+    packed::page(&headers, |format| metrics::probes_page(&picture.borrow(), format))
 }
 
 /// `GET /metrics/cadvisor`, as at a kubelet's port.
 pub(super) async fn usage(State(usage): State<Usage>, headers: HeaderMap) -> Response {
     let Usage { picture, config, .. } = usage;
-    let (format, picture, pods) = (format_for(&headers), picture.borrow().clone(), config.pods_cgroup());
-    let places = Places { root: &config.cgroup_fs, pods: &pods, links: &config.links };
-    page(format, metrics::usage_page(&picture, places, format))
-}
-
-fn format_for(headers: &HeaderMap) -> Format {
-    Format::of_accept(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()))
-}
-
-fn page(format: Format, text: String) -> Response {
-    ([(CONTENT_TYPE, format.content_type())], text).into_response()
+    let (picture, pods) = (picture.borrow().clone(), config.pods_cgroup());
+    let (links, blocks) = (&config.links, &config.blocks);
+    let places = Places { root: &config.cgroup_fs, pods: &pods, links, blocks };
+    packed::page(&headers, |format| metrics::usage_page(&picture, places, format))
 }
 
 /// `GET /stats/summary`, as at a kubelet's port.

@@ -14,6 +14,7 @@ mod images;
 mod ledger;
 mod logs;
 mod objects;
+mod packed;
 mod piecewise;
 mod pod;
 mod refusal;
@@ -89,6 +90,7 @@ pub(crate) async fn serve_metrics(
     let router = Router::new()
         .route("/metrics", get(about::metrics))
         .route("/metrics/cadvisor", get(about::usage))
+        .route("/metrics/probes", get(about::probes))
         .route("/healthz", get(about::healthy))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -114,6 +116,7 @@ fn about_routes() -> Router<Arc<Api>> {
         .route("/readyz", get(about::ready))
         .route("/metrics", get(about::metrics))
         .route("/metrics/cadvisor", get(about::usage))
+        .route("/metrics/probes", get(about::probes))
         .route("/stats/summary", get(about::summary))
         .route("/api", get(about::versions))
         .route("/apis", get(about::groups))

@@ -6,6 +6,7 @@
 //! runs.
 
 mod btf;
+pub(crate) mod figures;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

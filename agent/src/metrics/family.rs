@@ -1,5 +1,7 @@
 //! What a page consists of, before it is written in one format or the other.
 
+use crate::picture::counted::Spread;
+
 /// A metric family.
 #[derive(Debug)]
 pub(super) struct Family {
@@ -18,13 +20,23 @@ pub(super) enum Kind {
     Counter,
     /// Its series are called `…_info` and are always 1. The text format has no such kind and calls it a gauge.
     Info,
+    /// Its series are called `…_bucket`, `…_sum` and `…_count`.
+    Histogram,
 }
 
-/// One series and what it is worth now. Prometheus keeps every value as a float.
+/// One series and what it is worth now.
 #[derive(Debug)]
 pub(super) struct Series {
     pub(super) labels: Vec<Label>,
-    pub(super) value: f64,
+    pub(super) value: Value,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    /// Prometheus keeps every value as a float.
+    Number(f64),
+    /// In a histogram, and only there.
+    Spread(Spread),
 }
 
 pub(super) type Label = (&'static str, String);
@@ -41,10 +53,15 @@ impl Family {
     pub(super) fn info(name: &'static str, help: &'static str, series: Vec<Series>) -> Self {
         Self { name, kind: Kind::Info, help, series }
     }
+
+    pub(super) fn histogram(name: &'static str, help: &'static str, series: Vec<Series>) -> Self {
+        Self { name, kind: Kind::Histogram, help, series }
+    }
 }
 
 impl Series {
-    pub(super) fn new<const N: usize>(labels: [(&'static str, &str); N], value: f64) -> Self {
+    pub(super) fn new<const N: usize>(labels: [(&'static str, &str); N], value: impl Into<Value>) -> Self {
+        let value = value.into();
         Self { labels: labels.map(|(name, value)| (name, value.to_owned())).into(), value }
     }
 
@@ -52,6 +69,18 @@ impl Series {
     pub(super) fn below<const N: usize>(mut self, labels: [(&'static str, &str); N]) -> Self {
         self.labels.splice(0..0, labels.map(|(name, value)| (name, value.to_owned())));
         self
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Spread> for Value {
+    fn from(spread: Spread) -> Self {
+        Self::Spread(spread)
     }
 }
 

@@ -9,6 +9,9 @@ mod ksm;
 mod monitoring;
 mod openmetrics;
 mod own;
+mod probes;
+mod programs;
+mod stages;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -65,6 +68,8 @@ impl Format {
 pub(crate) fn page(picture: &Picture, counting: &Counting, format: Format) -> String {
     let mut families = ksm::families(picture);
     families.extend(own::families(picture));
+    families.extend(stages::families(picture));
+    families.extend(programs::families(picture));
     families.extend(counting::families(picture, counting));
     written(families, format)
 }
@@ -72,6 +77,11 @@ pub(crate) fn page(picture: &Picture, counting: &Counting, format: Format) -> St
 /// The page of what pods and containers use.
 pub(crate) fn usage_page(picture: &Picture, places: Places<'_>, format: Format) -> String {
     written(cadvisor::families(picture, places), format)
+}
+
+/// The page of what came of probes.
+pub(crate) fn probes_page(picture: &Picture, format: Format) -> String {
+    written(probes::families(picture), format)
 }
 
 /// All that have a series.

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::family::{Family, Kind, Series};
+use super::family::{Family, Kind, Series, Value};
 
 pub(super) fn encode(families: Vec<Family>) -> String {
     let mut registry = Registry::default();
@@ -35,17 +35,22 @@ fn one(family: &Family, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         match family.kind {
             Kind::Info => metric.encode_info(labels)?,
             // prometheus-client writes an empty label set of a family as `{}`.
-            Kind::Gauge if labels.is_empty() => metric.encode_gauge(value)?,
-            Kind::Gauge => metric.encode_family(labels)?.encode_gauge(value)?,
-            Kind::Counter if labels.is_empty() => count(&mut metric, *value)?,
-            Kind::Counter => count(&mut metric.encode_family(labels)?, *value)?,
+            _ if labels.is_empty() => written(&mut metric, family.kind, value)?,
+            _ => written(&mut metric.encode_family(labels)?, family.kind, value)?,
         }
     }
     Ok(())
 }
 
-fn count(metric: &mut MetricEncoder<'_>, value: f64) -> fmt::Result {
-    metric.encode_counter::<NoLabelSet, _, f64>(&value, None)
+fn written(metric: &mut MetricEncoder<'_>, kind: Kind, value: &Value) -> fmt::Result {
+    match (kind, value) {
+        (_, Value::Spread(spread)) => {
+            let buckets: Vec<(f64, u64)> = spread.buckets().collect();
+            metric.encode_histogram::<NoLabelSet>(spread.sum(), spread.count(), &buckets, None)
+        }
+        (Kind::Counter, Value::Number(number)) => metric.encode_counter::<NoLabelSet, _, f64>(number, None),
+        (_, Value::Number(number)) => metric.encode_gauge(number),
+    }
 }
 
 impl From<Kind> for MetricType {
@@ -54,6 +59,7 @@ impl From<Kind> for MetricType {
             Kind::Gauge => Self::Gauge,
             Kind::Counter => Self::Counter,
             Kind::Info => Self::Info,
+            Kind::Histogram => Self::Histogram,
         }
     }
 }

@@ -3,16 +3,23 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use serde_json::json;
 
 use super::*;
 use crate::{
-    picture::{Health, PodPicture, Total},
+    picture::{
+        Health, PodPicture, Total,
+        counted::{Answered, Probings},
+        programs::{Meter, Ran},
+        stages::{Stage, Stages},
+    },
     pod::{
         AttemptId, CgroupId, Container, Pid, PodName, PodUid, Role, Spec, Stamp,
         counts::{Counts, Tally},
+        probe::ProbeKind,
         status::{
             BootId, Condition, ContainerState, ContainerStatus, Ended, Live, Phase, PodStatus, Readiness,
             Truth,
@@ -109,6 +116,7 @@ fn pod(
         turned: BTreeMap::new(),
         tallies: Vec::new(),
         deleting: None,
+        probings: Arc::default(),
     }
 }
 
@@ -125,6 +133,45 @@ fn name(namespace: &str, name: &str) -> PodName {
 fn total(pod: PodName, container: &str, (reason, signal, cause): (&str, i32, &str), count: u64) -> Total {
     let (reason, cause) = (reason.to_owned(), cause.to_owned());
     Total { pod, container: container.to_owned(), reason, signal, cause, count }
+}
+
+/// One probe that was answered well three times and badly twice, and one that has not been answered.
+fn probings() -> Arc<Probings> {
+    let probings = Probings::default();
+    probings.begin("side", ProbeKind::Startup);
+    for milliseconds in [5, 6, 11_000] {
+        let took = Duration::from_millis(milliseconds);
+        probings.count("app", ProbeKind::Liveness, Answered::Well(took));
+    }
+    for answered in [Answered::Badly, Answered::Badly, Answered::NotAtAll] {
+        probings.count("app", ProbeKind::Liveness, answered);
+    }
+    Arc::new(probings)
+}
+
+/// Two containers that were started, one of them soon ready.
+fn stages() -> Arc<Stages> {
+    let stages = Stages::default();
+    for (stage, milliseconds) in [
+        (Stage::Create, 90),
+        (Stage::Create, 110),
+        (Stage::Record, 10),
+        (Stage::Exec, 20),
+        (Stage::Ready, 301_000),
+        (Stage::Stop, 30_250),
+    ] {
+        stages.took(stage, Duration::from_millis(milliseconds));
+    }
+    Arc::new(stages)
+}
+
+/// One whose runs are counted, and one of a kernel that counts neither.
+fn programs() -> Vec<Ran> {
+    let runs = Some((12, Duration::from_micros(1500)));
+    vec![
+        Ran { program: "carob_exit", runs, misses: Some(1) },
+        Ran { program: "carob_signal", runs: None, misses: None },
+    ]
 }
 
 /// One pod of three containers (running again, waiting after an end nobody saw, done), one that has not begun, and
@@ -147,6 +194,7 @@ pub(super) fn picture() -> Picture {
             status("once", ContainerState::Terminated(done), None),
         ],
     );
+    web.probings = probings();
     let written = Counts { main_exits: 1, other_exits: 2, oom_kills: 1, lost_records: 3 };
     web.tallies = [Some(CgroupId(8)), Some(CgroupId(9)), None].map(|cgroup| Tally { written, cgroup }).into();
     let fresh = ContainerState::Waiting { reason: "ContainerCreating", message: None };
@@ -165,25 +213,38 @@ pub(super) fn picture() -> Picture {
             total(name("shop", "ending"), "app", ("Error", 15, "agent"), 3),
         ],
         health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, ..Health::default() },
+        stages: stages(),
+        programs: Meter::new(programs),
     }
 }
 
 #[test]
-fn the_page_is_as_it_was_agreed() {
-    let check = |format, golden: &str| {
+fn the_pages_are_as_they_were_agreed() {
+    let check = |written: &dyn Fn(Format) -> String, format, golden: &str| {
         let golden = golden.replace("VERSION", env!("CARGO_PKG_VERSION"));
-        let page = page(&picture(), &counting(), format);
+        let page = written(format);
         let differs = page.lines().zip(golden.lines()).find(|(is, should)| is != should);
         assert_eq!(differs, None, "{format:?}");
         assert_eq!(page, golden, "{format:?}");
     };
-    check(Format::Text, include_str!("golden/page.txt"));
-    check(Format::OpenMetrics, include_str!("golden/page.openmetrics"));
+    let whole = |format| page(&picture(), &counting(), format);
+    let probes = |format| probes_page(&picture(), format);
+    check(&whole, Format::Text, include_str!("golden/page.txt"));
+    check(&whole, Format::OpenMetrics, include_str!("golden/page.openmetrics"));
+    check(&probes, Format::Text, include_str!("golden/probes.txt"));
+    check(&probes, Format::OpenMetrics, include_str!("golden/probes.openmetrics"));
+}
+
+#[test]
+fn a_pods_probes_go_with_the_pod() {
+    let mut picture = picture();
+    picture.pods.retain(|name, _| name.name != "web");
+    assert_eq!(probes_page(&picture, Format::Text), "");
 }
 
 #[test]
 fn every_family_says_what_it_is_before_its_series_and_no_series_comes_twice() {
-    let check = |page: &str, suffixes: &[&str]| {
+    let check = |page: &str, suffixes: &[&str], least: usize| {
         let (mut families, mut seen, mut current) = (BTreeSet::new(), BTreeSet::new(), None);
         for line in page.lines().filter(|line| *line != "# EOF") {
             if let Some(help) = line.strip_prefix("# HELP ") {
@@ -202,10 +263,14 @@ fn every_family_says_what_it_is_before_its_series_and_no_series_comes_twice() {
                 assert!(value.parse::<f64>().is_ok() && seen.insert(series), "{line}");
             }
         }
-        assert!(families.len() > 20 && seen.len() > families.len(), "{page}");
+        assert!(families.len() >= least && seen.len() > families.len(), "{page}");
     };
-    check(&page(&picture(), &counting(), Format::Text), &[]);
-    check(&page(&picture(), &counting(), Format::OpenMetrics), &["_total", "_info"]);
+    let (of_spread, of_kind) = (["_bucket", "_sum", "_count"], ["_total", "_info"]);
+    let all = [&of_spread[..], &of_kind].concat();
+    check(&page(&picture(), &counting(), Format::Text), &of_spread, 20);
+    check(&page(&picture(), &counting(), Format::OpenMetrics), &all, 20);
+    check(&probes_page(&picture(), Format::Text), &of_spread, 2);
+    check(&probes_page(&picture(), Format::OpenMetrics), &all, 2);
 }
 
 #[test]

@@ -39,8 +39,8 @@ pub(crate) async fn drain(config: Config) -> anyhow::Result<()> {
     let tools = Arc::new(Tools::open(&config, start::open_probes(&config).ok().map(Arc::new), around)?);
     let (notes, _unheard) = mpsc::channel(1);
     let journal = store.journal();
-    let desk =
-        Desk { tools, journal: journal.clone(), boot: boot.clone(), notes, mismatches: Arc::default() };
+    let (mismatches, stages) = (Arc::default(), Arc::default());
+    let desk = Desk { tools, journal: journal.clone(), boot: boot.clone(), notes, mismatches, stages };
     let specs = specs(&store).await;
     let notifier = Notifier::new();
     let open = journal.open_attempts().await.context("cannot read the ledger")?;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     act::{Outcome, Started, chain},
+    picture::counted::Probings,
     plan::{
         ContainerActivity, Deletion, Failure, Hooks, MIN_GRACE, Observed, PodActivity, Progress, Sandbox,
         Seen, State, Step, probe::Health,
@@ -20,7 +21,7 @@ use crate::{
     },
 };
 
-use super::{news::News, storage::Measured, tally::Account, volumes::Projections};
+use super::{news::News, stages::Course, storage::Measured, tally::Account, volumes::Projections};
 
 /// How long a failed clean-up rests before the next try.
 const CLEAR_AGAIN: Duration = Duration::from_secs(10);
@@ -47,6 +48,8 @@ pub(super) struct Kept {
     pub(super) tallies: Vec<Tally>,
     /// What is still to be told of it.
     pub(super) news: Vec<News>,
+    pub(super) probings: Arc<Probings>,
+    pub(super) course: Course,
 }
 
 impl Kept {
@@ -65,6 +68,8 @@ impl Kept {
             address: None,
             asked: None,
             news: Vec::new(),
+            probings: Arc::default(),
+            course: Course::default(),
         }
     }
 
@@ -232,6 +237,7 @@ impl Kept {
         seen.ended.push(ended.clone());
         let surplus = seen.ended.len().saturating_sub(crate::plan::restart::HISTORY);
         seen.ended.drain(..surplus);
+        self.course.ended(&ended);
         self.tell_ended(container, &ended);
     }
 
@@ -268,7 +274,12 @@ impl Kept {
             attempt,
         };
         let name = self.spec.name.clone();
-        let health = Health::new(&self.spec.containers[container].probes);
+        let spec = self.spec.clone();
+        let probes = &spec.containers[container].probes;
+        let health = Health::new(probes);
+        if result.is_ok() {
+            self.course.begun(&id, probes);
+        }
         let seen = self.at(container);
         seen.busy = None;
         seen.health = health;

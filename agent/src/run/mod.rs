@@ -21,6 +21,7 @@ mod probes;
 mod resize;
 mod round;
 mod show;
+mod stages;
 mod start;
 mod storage;
 mod systemd;
@@ -32,7 +33,7 @@ mod workloads;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use anyhow::Context;
@@ -43,7 +44,7 @@ use crate::{
     act::{self, Attempted, Job, Outcome, Tools},
     api::ImageRequest,
     config::Config,
-    picture::Picture,
+    picture::{Picture, stages::Stages},
     plan::{self, Step, probe::Answer},
     pod::{
         AttemptId, CgroupId, PodUid, Stamp,
@@ -96,6 +97,7 @@ struct Agent {
     deaf: Option<String>,
     mismatches: Arc<AtomicU64>,
     dropped: Arc<AtomicU64>,
+    stages: Arc<Stages>,
     store_error: Option<String>,
     shelf: given::Shelf,
     /// The objects that make pods.
@@ -174,6 +176,7 @@ impl Agent {
                 kept.looked_up(&step, self.shelf.edition);
                 let job = Job { spec: kept.spec.clone(), live: kept.live(&step), step, now, given };
                 kept.tell_issued(&job.step);
+                kept.timed(&job.step, now);
                 kept.issued(&job.step);
                 jobs.push((uid.clone(), job));
             }
@@ -199,10 +202,11 @@ impl Agent {
         let desk = self.desk();
         tokio::spawn(async move {
             let forget = job.step == Step::Forget;
-            let order = job.clone();
-            let desk_ref = &desk;
-            let record = |attempted: Attempted| desk_ref.begin(&order, attempted);
+            let (order, recorded) = (job.clone(), OnceLock::new());
+            let (desk_ref, recorded) = (&desk, &recorded);
+            let record = |attempted: Attempted| desk_ref.begin(&order, attempted, recorded);
             let outcome = act::carry_out(desk.tools.clone(), job.clone(), record).await;
+            desk.time_start(&outcome, recorded);
             if let Outcome::Cleared { result: Ok(Some(departed)), .. } = &outcome
                 && let Some(account) = desk.close_account(*departed).await
             {
@@ -265,6 +269,7 @@ impl Agent {
             boot: self.boot.clone(),
             notes: self.notes.clone(),
             mismatches: self.mismatches.clone(),
+            stages: self.stages.clone(),
         }
     }
 
@@ -289,11 +294,17 @@ struct Desk {
     boot: BootId,
     notes: mpsc::Sender<Note>,
     mismatches: Arc<AtomicU64>,
+    stages: Arc<Stages>,
 }
 
 impl Desk {
-    /// Records an attempt before it may start.
-    async fn begin(&self, job: &Job, attempted: Attempted) -> Result<Stamp, String> {
+    /// Records an attempt before it may start, and says in `recorded` when that was done.
+    async fn begin(
+        &self,
+        job: &Job,
+        attempted: Attempted,
+        recorded: &OnceLock<Stamp>,
+    ) -> Result<Stamp, String> {
         let started = clock::now();
         let Attempted { id, pid, start_ticks, cgroup, image_id } = attempted;
         let image = job.spec.containers.iter().find(|c| c.name == id.container).map(|c| c.image.clone());
@@ -306,7 +317,10 @@ impl Desk {
             process: Some(Process { cgroup, pid, start_ticks, started }),
         };
         match self.journal.begin(&attempt).await {
-            Ok(()) => Ok(started),
+            Ok(()) => {
+                self.time_creation(job, started, recorded);
+                Ok(started)
+            }
             Err(e) => Err(act::chain(&e)),
         }
     }

@@ -108,6 +108,7 @@ impl Agent {
         let grace = deletion(&object);
         let mut kept = Kept::new(spec, Arc::new(object), self.boot.clone(), clock::now());
         kept.asked = asked;
+        kept.course.stages = self.stages.clone();
         if let Err(e) = self.recall(&mut kept).await {
             self.store_error = Some(act::chain(&e));
             tracing::error!(error = %act::chain(&e), %uid, "a pod's earlier attempts cannot be read");

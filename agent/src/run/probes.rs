@@ -1,5 +1,6 @@
-//! One task a probe: asks in its rhythm, counts by `plan::probe`, tells the loop of verdicts only. Which probes go on is
-//! settled anew each turn, so that a probe ends with its attempt whatever ended that, and begins again with the agent.
+//! One task a probe: asks in its rhythm, counts by `plan::probe` and for the metrics, tells the loop of verdicts only.
+//! Which probes go on is settled anew each turn, so that a probe ends with its attempt whatever ended that, and begins
+//! again with the agent.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,6 +12,7 @@ use crate::{
         Tools, chain,
         probe::{self, Reply},
     },
+    picture::counted::{Answered, Probings},
     plan::{
         self, State,
         probe::{Answer, Tally},
@@ -51,8 +53,9 @@ impl Agent {
         for ((id, kind), (kept, live, probe)) in due {
             self.probing.entry((id.clone(), kind)).or_insert_with(|| {
                 let (tools, notes) = (self.tools.clone(), self.notes.clone());
-                let (pod, probe) = (kept.spec.name.clone(), probe.clone());
-                let rounds = Rounds { tools, notes, pod, id, kind, probe };
+                let (pod, probe, probings) = (kept.spec.name.clone(), probe.clone(), kept.probings.clone());
+                probings.begin(&id.container, kind);
+                let rounds = Rounds { tools, notes, pod, id, kind, probe, probings };
                 Task(tokio::spawn(rounds.go(live.started)).abort_handle())
             });
         }
@@ -77,12 +80,19 @@ fn probes(kept: &Kept) -> impl Iterator<Item = (&Live, ProbeKind, &Probe)> {
 impl Kept {
     /// A probe has come to another verdict.
     pub(super) fn probed(&mut self, id: &AttemptId, kind: ProbeKind, verdict: Answer, now: Stamp) {
-        let of_attempt = |seen: &plan::Seen| matches!(&seen.state, State::Running(live) if live.id == *id);
-        let Some(container) = self.seen.containers.iter().position(of_attempt) else { return };
+        let live = |seen: &plan::Seen| match &seen.state {
+            State::Running(live) if live.id == *id => Some(live.clone()),
+            _ => None,
+        };
+        let mut all = self.seen.containers.iter().enumerate();
+        let Some((container, live)) = all.find_map(|(place, seen)| Some((place, live(seen)?))) else {
+            return;
+        };
         let pod = &self.spec.name;
         match &verdict {
             Answer::Success => {
                 tracing::info!(%pod, container = id.container, attempt = id.attempt, "{kind} probe succeeds");
+                self.course.succeeded(&live, kind, now);
             }
             Answer::Failure { message } => {
                 tracing::warn!(%pod, container = id.container, attempt = id.attempt, message, "{kind} probe failed");
@@ -102,6 +112,7 @@ struct Rounds {
     id: AttemptId,
     kind: ProbeKind,
     probe: Probe,
+    probings: Arc<Probings>,
 }
 
 impl Rounds {
@@ -119,7 +130,9 @@ impl Rounds {
         loop {
             alarm.set(Some(next))?;
             alarm.rang().await?;
-            let verdict = self.ask().await.and_then(|answer| tally.take(&self.probe, answer));
+            let (asked, answer) = (clock::now(), self.ask().await);
+            self.count(answer.as_ref(), asked);
+            let verdict = answer.and_then(|answer| tally.take(&self.probe, answer));
             if let Some(verdict) = verdict {
                 let note = Note::Probed { id: self.id.clone(), kind: self.kind, verdict };
                 if self.notes.send(note).await.is_err() {
@@ -129,6 +142,16 @@ impl Rounds {
             // One that took too long is followed at once by the next, and the rhythm begins anew.
             next = next.after(self.probe.period).max(clock::now());
         }
+    }
+
+    /// Like the kubelet, which knows the duration of what went well.
+    fn count(&self, answer: Option<&Answer>, asked: Stamp) {
+        let answered = match answer {
+            Some(Answer::Success) => Answered::Well(clock::now().since(asked)),
+            Some(Answer::Failure { .. }) => Answered::Badly,
+            None => Answered::NotAtAll,
+        };
+        self.probings.count(&self.id.container, self.kind, answered);
     }
 
     /// One answer. `None`: there was none, and that was not the container's fault.

@@ -40,6 +40,8 @@ impl Agent {
             pods,
             totals,
             health,
+            stages: self.stages.clone(),
+            programs: before.programs.clone(),
         }));
     }
 
@@ -78,8 +80,8 @@ fn pod(kept: &Kept, before: &Picture, now: Stamp) -> (PodName, Arc<PodPicture>) 
     }
     let turned = turned(&status, before, kept.seen.since, now);
     let (spec, object, address) = (kept.spec.clone(), kept.object.clone(), kept.address);
-    let tallies = kept.tallies.clone();
-    (name, Arc::new(PodPicture { spec, object, address, status, turned, tallies, deleting }))
+    let (tallies, probings) = (kept.tallies.clone(), kept.probings.clone());
+    (name, Arc::new(PodPicture { spec, object, address, status, turned, tallies, deleting, probings }))
 }
 
 /// Since when each condition is as it is.

@@ -24,11 +24,15 @@ use crate::{
     cgroup::CONTROLLERS,
     config::Config,
     kernel::{
+        figures::{Figures, Programs},
         load,
         probes::{ProbeError, Probes},
     },
     metrics::{Counting, Readings},
-    picture::{Health, Picture},
+    picture::{
+        Health, Picture,
+        programs::{Meter, Ran},
+    },
     store::Store,
 };
 
@@ -63,6 +67,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let (notes, waiting) = mpsc::channel(NOTES);
     let mut first = blank(&config, boot.clone());
+    first.programs = tools.probes.as_ref().map_or_else(Meter::default, |_| meter(&config));
     // The API answers before the first turn, and its dates are right from the beginning.
     first.offsets = store.journal().offsets().await.unwrap_or_default();
     first.offsets.insert(boot.clone(), clock::offset());
@@ -87,6 +92,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         deaf,
         mismatches,
         dropped,
+        stages: Arc::default(),
         store_error: None,
         shelf: given::Shelf::default(),
         workloads: Vec::new(),
@@ -157,6 +163,18 @@ fn fit(config: &Config) -> load::Fit {
     load::Fit { depth: config.attempt_depth(), ring: config.ring }
 }
 
+/// Who reads what the kernel counts of the programs. Without it only those figures are missing.
+fn meter(config: &Config) -> Meter {
+    let ran = |Figures { program, runs, misses }| Ran { program, runs, misses };
+    match Programs::open(&load::pins(&config.bpffs, fit(config))) {
+        Ok(programs) => Meter::new(move || programs.figures().into_iter().map(ran).collect()),
+        Err(e) => {
+            tracing::warn!(error = %act::chain(&e), "no figures of the kernel programs");
+            Meter::default()
+        }
+    }
+}
+
 /// Opens the doors.
 async fn serve(
     config: &Arc<Config>,
@@ -223,5 +241,7 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        stages: Arc::default(),
+        programs: Meter::default(),
     }
 }

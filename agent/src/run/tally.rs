@@ -46,9 +46,11 @@ impl Desk {
         }
     }
 
-    /// The kernel's own count of OOM kills is another source.
+    /// The kernel's own count of OOM kills is another source. It counts the first victim twice where all processes go
+    /// (`oom_kill_process` kills it, then the whole group with it in it), but none where there was none.
     fn compare(&self, Departed { cgroup, oom_kills }: Departed, counts: Counts) {
-        if oom_kills.is_some_and(|kills| kills != counts.oom_kills) {
+        let agree = |kills: u64| counts.oom_kills <= kills && (kills == 0) == (counts.oom_kills == 0);
+        if oom_kills.is_some_and(|kills| !agree(kills)) {
             tracing::error!(cgroup = cgroup.0, ?counts, ?oom_kills, "two sources disagree on OOM kills");
             self.mismatches.fetch_add(1, Ordering::Relaxed);
         }

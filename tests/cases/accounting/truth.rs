@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::{
-    pods::{PATIENCE, Pod, ready},
+    pods::{PATIENCE, Pod, ready, sample},
     world::World,
 };
 
@@ -103,6 +103,8 @@ fn hold(world: &World, words: &str, rows: &[Row<'_>]) -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{} of {} rows are wrong:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    let disagreeing = sample(&world.metrics()?, "carob_accounting_mismatch_total", &[])?;
+    ensure!(disagreeing == 0.0, "on {disagreeing} of them two sources disagree");
     world.say(&format!("{} deaths, each as the table has it\n", rows.len()))
 }
 

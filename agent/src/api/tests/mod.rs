@@ -7,6 +7,8 @@ pub(super) mod scene;
 mod shown;
 mod streams;
 
+use std::io::Read;
+
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
@@ -47,13 +49,29 @@ async fn the_server_says_what_it_is() {
 #[tokio::test]
 async fn metrics_are_served_in_the_form_that_is_asked_for() {
     let scene = Scene::new();
-    for (path, empty) in [("/metrics", false), ("/metrics/cadvisor", true)] {
+    for (path, empty) in [("/metrics", false), ("/metrics/cadvisor", true), ("/metrics/probes", true)] {
         let response = scene.send("GET", path, "", "").await;
         let media = response.headers()["content-type"].to_str().unwrap().to_owned();
         assert!(media.starts_with("text/plain; version=0.0.4"), "{path}: {media}");
         let page = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(page.is_empty(), empty, "{path}");
     }
+}
+
+#[tokio::test]
+async fn metrics_are_packed_for_who_takes_them_packed() {
+    let scene = Scene::new();
+    let plain = scene.send("GET", "/metrics", "", "").await;
+    assert!(!plain.headers().contains_key("content-encoding"), "{plain:?}");
+    let plain = plain.into_body().collect().await.unwrap().to_bytes();
+    let packed = scene.send_with(("accept-encoding", "gzip"), "GET", "/metrics", "").await;
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert_eq!(packed.headers()["vary"], "Accept, Accept-Encoding");
+    let packed = packed.into_body().collect().await.unwrap().to_bytes();
+    let mut page = Vec::new();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut page).unwrap();
+    assert_eq!(page, plain);
+    assert!(packed.len() * 2 < plain.len(), "{} of {}", packed.len(), plain.len());
 }
 
 #[tokio::test]

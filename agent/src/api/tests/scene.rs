@@ -65,6 +65,8 @@ pub(in crate::api) fn picture() -> Picture {
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        stages: Arc::default(),
+        programs: crate::picture::programs::Meter::default(),
     }
 }
 
@@ -101,6 +103,7 @@ pub(in crate::api) fn pod_picture(object: &Value, containers: Vec<ContainerStatu
         turned: BTreeMap::from([("Ready", at(2))]),
         tallies: Vec::new(),
         deleting: None,
+        probings: Arc::default(),
     }
 }
 
@@ -209,11 +212,22 @@ impl Scene {
         media: &str,
         body: &str,
     ) -> Response<Incoming> {
+        self.send_with(("content-type", media), method, path, body).await
+    }
+
+    /// With a header.
+    pub(in crate::api) async fn send_with(
+        &self,
+        (name, value): (&str, &str),
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Response<Incoming> {
         let stream = UnixStream::connect(self.dir.join("sock")).await.unwrap();
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("content-type", media);
+        let request = Request::builder().method(method).uri(path).header(name, value);
         let request = request.body(Full::<Bytes>::from(body.to_owned())).unwrap();
         sender.send_request(request).await.unwrap()
     }

@@ -2,6 +2,7 @@
 //! <https://github.com/google/cadvisor/blob/master/docs/storage/prometheus.md>
 
 mod cable;
+mod devices;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use crate::{
 };
 
 const USEC: f64 = 1e6;
+const PRESSURES: [&str; 3] = ["cpu.pressure", "memory.pressure", "io.pressure"];
 
 /// Where the figures lie.
 #[derive(Clone, Copy, Debug)]
@@ -31,12 +33,15 @@ pub(crate) struct Places<'a> {
     pub(crate) pods: &'a Path,
     /// The box's network devices, `/sys/class/net`.
     pub(crate) links: &'a Path,
+    /// Its disks by their numbers, `/sys/dev/block`.
+    pub(crate) blocks: &'a Path,
 }
 
 /// What cannot be read is left out: a container may go while it is looked at.
 pub(super) fn families(picture: &Picture, places: Places<'_>) -> Vec<Family> {
     let figures: Vec<Figures> = picture.pods.values().flat_map(|pod| of_pod(picture, pod, places)).collect();
     let mut families: Vec<Family> = ROWS.iter().map(|row| row.family(&figures)).collect();
+    families.extend(devices::families(&figures, places.blocks));
     families.extend(cable::families(picture, places.links));
     families
 }
@@ -100,7 +105,17 @@ struct Figures {
     /// `Some(None)`: there is none.
     memory_limit: Option<Option<u64>>,
     tasks: Option<u64>,
+    processes: Option<usize>,
+    /// Processes of it that the OOM killer took.
+    oom_kills: Option<u64>,
+    /// By what it had to wait for; then `some` and `full`. Nothing where the kernel does not measure it.
+    pressure: BTreeMap<&'static str, Nested>,
+    /// By the device's number.
+    devices: Nested,
 }
+
+/// What a cgroup's file of nested figures says.
+type Nested = BTreeMap<String, BTreeMap<String, u64>>;
 
 impl Figures {
     fn read(cgroup: &Cgroup, labels: Vec<Label>) -> Self {
@@ -115,6 +130,10 @@ impl Figures {
             memory_peak: number("memory.peak"),
             memory_limit: cgroup.number("memory.max").ok(),
             tasks: number("pids.current"),
+            processes: cgroup.processes().ok(),
+            oom_kills: cgroup.keyed("memory.events").ok().and_then(|events| events.get("oom_kill").copied()),
+            pressure: PRESSURES.iter().filter_map(|file| Some((*file, cgroup.nested(file).ok()?))).collect(),
+            devices: cgroup.nested("io.stat").unwrap_or_default(),
         }
     }
 
@@ -130,6 +149,11 @@ impl Figures {
 
     fn memory(&self, key: &str) -> Option<f64> {
         self.memory.get(key).map(|bytes| *bytes as f64)
+    }
+
+    /// Seconds in which some or all of its threads had to wait.
+    fn pressure(&self, file: &str, whom: &str) -> Option<f64> {
+        Some(*self.pressure.get(file)?.get(whom)?.get("total")? as f64 / USEC)
     }
 
     /// What is used without files that are not in use.
@@ -173,6 +197,49 @@ const ROWS: &[Row] = &[
     ),
     Row(Kind::Gauge, "container_memory_rss", "Bytes of memory that are no file's.", |of| of.memory("anon")),
     Row(Kind::Gauge, "container_memory_cache", "Bytes of files in memory.", |of| of.memory("file")),
+    Row(
+        Kind::Counter,
+        "container_oom_events",
+        "Processes that the OOM killer took; of a container those of this attempt, of a pod all.",
+        |of| of.oom_kills.map(|count| count as f64),
+    ),
+    Row(
+        Kind::Counter,
+        "container_pressure_cpu_waiting_seconds",
+        "Time in which a thread waited for a CPU.",
+        |of| of.pressure("cpu.pressure", "some"),
+    ),
+    Row(
+        Kind::Counter,
+        "container_pressure_cpu_stalled_seconds",
+        "Time in which all threads waited for a CPU.",
+        |of| of.pressure("cpu.pressure", "full"),
+    ),
+    Row(
+        Kind::Counter,
+        "container_pressure_memory_waiting_seconds",
+        "Time in which a thread waited for memory.",
+        |of| of.pressure("memory.pressure", "some"),
+    ),
+    Row(
+        Kind::Counter,
+        "container_pressure_memory_stalled_seconds",
+        "Time in which all threads waited for memory.",
+        |of| of.pressure("memory.pressure", "full"),
+    ),
+    Row(
+        Kind::Counter,
+        "container_pressure_io_waiting_seconds",
+        "Time in which a thread waited for a disk.",
+        |of| of.pressure("io.pressure", "some"),
+    ),
+    Row(
+        Kind::Counter,
+        "container_pressure_io_stalled_seconds",
+        "Time in which all threads waited for a disk.",
+        |of| of.pressure("io.pressure", "full"),
+    ),
+    Row(Kind::Gauge, "container_processes", "Processes.", |of| of.processes.map(|count| count as f64)),
     Row(Kind::Gauge, "container_threads", "Threads.", |of| of.tasks.map(|count| count as f64)),
     Row(Kind::Gauge, "container_start_time_seconds", "When it was started, seconds since 1970.", |of| {
         of.started
@@ -195,7 +262,7 @@ impl Row {
             let mut labels = figures.labels.clone();
             // The sum of all CPUs: cAdvisor also knows each one's.
             labels.extend((name == "container_cpu_usage_seconds").then(|| ("cpu", "total".to_owned())));
-            Some(Series { labels, value: value(figures)? })
+            Some(Series { labels, value: value(figures)?.into() })
         };
         Family { name, kind, help, series: figures.iter().filter_map(one).collect() }
     }

@@ -24,6 +24,18 @@ impl Files {
             ("memory.current", "160\n"),
             ("memory.peak", "200\n"),
             ("pids.current", "3\n"),
+            ("cgroup.procs", "17\n18\n"),
+            ("memory.events", "low 0\nhigh 0\nmax 9\noom 5\noom_kill 4\noom_group_kill 1\n"),
+            (
+                "io.stat",
+                "8:0 rbytes=4096 wbytes=8192 rios=1 wios=2 dbytes=0 dios=0\n253:1 rbytes=512 wbytes=0 rios=3 wios=0\n7:0 \n",
+            ),
+            (
+                "cpu.pressure",
+                "some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=250000\n",
+            ),
+            ("memory.pressure", "some avg10=0.00 total=2000000\nfull avg10=0.00 total=1000000\n"),
+            ("io.pressure", "some avg10=0.00 total=3000000\nfull avg10=0.00 total=500000\n"),
         ];
         for cgroup in ["cg/carob/pods/poduid-1", "cg/carob/pods/poduid-1/app-1"] {
             rows.iter().for_each(|(file, text)| files.put(&format!("{cgroup}/{file}"), text));
@@ -32,6 +44,7 @@ impl Files {
         }
         files.put("cg/carob/pods/poduid-1/app-1/cpu.max", "50000 100000\n");
         files.put("cg/carob/pods/poduid-1/app-1/memory.max", "4096\n");
+        files.put("blocks/8:0/uevent", "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\n");
         for (number, counter) in ["bytes", "packets", "dropped", "errors"].iter().enumerate() {
             for (way, from) in [("rx", 10), ("tx", 20)] {
                 let file = format!("net/carob0ab60007/statistics/{way}_{counter}");
@@ -48,8 +61,8 @@ impl Files {
     }
 
     fn page(&self, picture: &Picture, format: Format) -> String {
-        let (root, links) = (self.root.join("cg"), self.root.join("net"));
-        let places = Places { root: &root, pods: &root.join("carob/pods"), links: &links };
+        let (root, links, blocks) = (self.root.join("cg"), self.root.join("net"), self.root.join("blocks"));
+        let places = Places { root: &root, pods: &root.join("carob/pods"), links: &links, blocks: &blocks };
         usage_page(picture, places, format)
     }
 }
@@ -92,6 +105,15 @@ fn what_is_not_there_is_not_shown() {
             "container_memory_max_usage_bytes{",
             "container=\"app\"",
         ),
+        ("cg/carob/pods/poduid-1/app-1/memory.events", "container_oom_events_total{", "container=\"app\""),
+        ("cg/carob/pods/poduid-1/app-1/cgroup.procs", "container_processes{", "container=\"\""),
+        (
+            "cg/carob/pods/poduid-1/app-1/io.pressure",
+            "container_pressure_io_stalled_seconds_total{",
+            "container=\"app\"",
+        ),
+        ("cg/carob/pods/poduid-1/app-1/io.stat", "container_fs_writes_bytes_total{", "container=\"app\""),
+        ("blocks/8:0/uevent", "container_fs_reads_total{", "device=\"/dev/sda\""),
         ("cg/carob/pods/poduid-1/app-1/cpu.stat", "container_cpu_usage_seconds_total{", "container=\"app\""),
         ("cg/carob/pods/poduid-1/app-1/cpu.max", "container_cpu_cfs_periods_total{", "container=\"app\""),
         ("net/carob0ab60007/statistics/rx_bytes", "container_network_transmit_bytes_total{", "pod=\"web\""),

@@ -1,4 +1,10 @@
-//! The metrics page as Prometheus takes it. What its figures say of a death is looked at where the deaths are.
+//! The metrics pages as Prometheus takes them, and whether their figures are true. What they say of a death is looked at
+//! where the deaths are.
+
+mod probes;
+mod programs;
+mod stages;
+mod usage;
 
 use std::time::Duration;
 
@@ -16,8 +22,14 @@ const TELLING: [(&str, &str); 2] = [
 ];
 
 pub(crate) fn cases() -> Vec<Case> {
-    let name = "the_metrics_page_is_what_promtool_accepts";
-    vec![Case { name, mode: Mode::Shared, limit: LIMIT * 2, run: promtool_accepts }]
+    let case = |name, run| Case { name, mode: Mode::Shared, limit: LIMIT * 2, run };
+    vec![
+        case("the_metrics_page_is_what_promtool_accepts", promtool_accepts),
+        case("the_metrics_count_each_probing_by_what_it_came_to", probes::counted),
+        case("the_metrics_time_how_containers_come_and_go", stages::timed),
+        case("the_metrics_of_usage_are_what_the_kernel_counts", usage::true_figures),
+        case("the_metrics_say_how_often_the_kernel_programs_ran", programs::counted),
+    ]
 }
 
 /// promtool itself runs on the host, which fails this case for it.

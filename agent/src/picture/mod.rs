@@ -1,7 +1,13 @@
-//! What the agent knows, published once a turn of the loop. Immutable; `api` and `metrics` read only this, the store and cgroup files.
+//! What the agent knows, published once a turn of the loop. Immutable but for what is `counted` between two turns; `api`
+//! and `metrics` read only this, the store and cgroup files.
+
+pub(crate) mod counted;
+pub(crate) mod programs;
+pub(crate) mod stages;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
+use self::{counted::Probings, programs::Meter, stages::Stages};
 use crate::pod::{
     PodName, Spec, Stamp,
     counts::Tally,
@@ -24,6 +30,8 @@ pub(crate) struct Picture {
     /// Terminations since the store was made. They never go back while the pod exists.
     pub(crate) totals: Vec<Total>,
     pub(crate) health: Health,
+    pub(crate) stages: Arc<Stages>,
+    pub(crate) programs: Meter,
 }
 
 /// What the box has.
@@ -50,6 +58,7 @@ pub(crate) struct PodPicture {
     pub(crate) tallies: Vec<Tally>,
     /// Set while the pod is being deleted.
     pub(crate) deleting: Option<Stamp>,
+    pub(crate) probings: Arc<Probings>,
 }
 
 /// How often containers ended in one way.
