@@ -22,6 +22,7 @@ mod pause;
 pub(crate) mod places;
 pub(crate) mod probe;
 pub(crate) mod projection;
+pub(crate) mod remains;
 mod rootfs;
 pub(crate) mod sandbox;
 mod security;
@@ -40,10 +41,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::fs::{Mode, OFlags};
-
 use crate::{
-    cgroup::{self, Cgroup},
+    cgroup,
     config::Config,
     kernel::{
         pidfd::PidFd,
@@ -51,7 +50,6 @@ use crate::{
     },
     plan::Step,
     pod::{AttemptId, CgroupId, Pid, PodName, Stamp, given::Given, probe::HookKind, verdict::Sent},
-    ready,
 };
 use binary::Binary;
 use children::Children;
@@ -189,7 +187,7 @@ where
             let order = Order { spec, container, attempt, given };
             let result = start(&tools, &order, record).await;
             if result.is_err()
-                && let Err(e) = container::clear(&tools, &order.id()).await
+                && let Err(e) = remains::clear(&tools, &order.id()).await
             {
                 tracing::warn!(error = %chain(&e), attempt = %order.id(), "remains of a failed start are left");
             }
@@ -215,7 +213,7 @@ where
         }
         Step::Clear { container, attempt } => {
             let id = Order { spec, container, attempt, given }.id();
-            Outcome::Cleared { container, result: container::clear(&tools, &id).await }
+            Outcome::Cleared { container, result: remains::clear(&tools, &id).await }
         }
         Step::Forget => {
             let logs = tools.places.pod_logs(&spec.name, &spec.uid);
@@ -405,23 +403,6 @@ impl Tools {
         if let Err(e) = told {
             tracing::warn!(error = %chain(&e), "the kernel programs still know a cgroup that is gone");
         }
-    }
-
-    /// Waits until no process is left in a cgroup; the kernel says when.
-    async fn wait_until_empty(&self, cgroup: &Cgroup) -> Result<(), cgroup::Error> {
-        let path = cgroup.path().join("cgroup.events");
-        let open = || -> io::Result<OwnedFd> {
-            Ok(rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
-        };
-        let watch = open()
-            .and_then(ready::changed)
-            .map_err(|source| cgroup::Error::Read { path: path.clone(), source })?;
-        while cgroup.populated()? {
-            let guard = watch.ready(tokio::io::Interest::PRIORITY).await;
-            guard.map_err(|source| cgroup::Error::Read { path: path.clone(), source })?.clear_ready();
-            self.children.reap_strangers();
-        }
-        Ok(())
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     kept::{Kept, Remains},
 };
 use crate::{
-    act::{chain, container, sandbox},
+    act::{chain, remains, sandbox},
     kernel::pidfd::{PidFd, start_ticks},
     plan::{Failure, Hooks, Sandbox, State, resize::Limits, restart},
     pod::{
@@ -228,7 +228,7 @@ impl Agent {
     async fn sweep(&self, known: &BTreeSet<String>, unread: &BTreeSet<PodUid>) {
         for id in self.strays(known).into_iter().filter(|id| !unread.contains(&id.uid)) {
             tracing::info!(attempt = %id, "clearing away an attempt that nobody owns");
-            if let Err(e) = container::clear(&self.tools, &id).await {
+            if let Err(e) = remains::clear(&self.tools, &id).await {
                 tracing::warn!(error = %chain(&e), attempt = %id, "a stray attempt is left");
             }
         }
