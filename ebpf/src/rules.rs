@@ -3,7 +3,7 @@
 //!
 //! It reads no kernel memory; the numbers come from the caller.
 
-use crate::{Owner, TICK_NS};
+use crate::{Owner, TICK_NS, Target};
 
 pub const SIGILL: u32 = 4;
 pub const SIGTRAP: u32 = 5;
@@ -11,7 +11,9 @@ pub const SIGBUS: u32 = 7;
 pub const SIGFPE: u32 = 8;
 pub const SIGKILL: u32 = 9;
 pub const SIGSEGV: u32 = 11;
+pub const SIGPIPE: u32 = 13;
 pub const SIGTERM: u32 = 15;
+pub const SIGXFSZ: u32 = 25;
 
 /// `si_code` of `kill`, and of a signal the kernel sends without details (`SEND_SIG_NOINFO`).
 pub const SI_USER: i32 = 0;
@@ -171,12 +173,14 @@ impl Info {
     }
 
     /// Whether the running process is the sender. It is not for timers, faults and I/O, which interrupt
-    /// whoever runs; nor for SIGPIPE, which the kernel sends to the running process without details.
+    /// whoever runs; nor for SIGPIPE and SIGXFSZ, which the kernel sends to the running process without
+    /// details. So does `kill` in Linux 7.3, to whomever: what a process sends to itself is then told from the
+    /// kernel's by its number alone.
     #[inline(always)]
     #[must_use]
-    pub const fn origin(self, sender_tgid: u32, target_tgid: u32) -> Origin {
+    pub const fn origin(self, target: Target, sender_tgid: u32) -> Origin {
         let by_process = match self {
-            Self::Absent => sender_tgid != target_tgid,
+            Self::Absent => sender_tgid != target.tgid || !matches!(target.sig, SIGPIPE | SIGXFSZ),
             Self::Privileged => false,
             Self::Code(code) => matches!(code, SI_USER | SI_QUEUE | SI_MESGQ | SI_TKILL),
         };
@@ -239,18 +243,22 @@ mod tests {
     #[test]
     fn the_running_process_is_the_sender_only_where_it_acted() {
         #[track_caller]
-        fn check(what: &str, info: Info, sender: u32, target: u32, origin: Origin) {
-            assert_eq!(info.origin(sender, target), origin, "{what}");
+        fn check(what: &str, info: Info, sig: u32, sender: u32, origin: Origin) {
+            assert_eq!(info.origin(Target { tgid: 7, sig }, sender), origin, "{what}");
         }
-        check("kill", Info::Code(SI_USER), 5, 7, Origin::Process);
-        check("abort", Info::Code(SI_TKILL), 7, 7, Origin::Process);
-        check("sigqueue", Info::Code(SI_QUEUE), 5, 7, Origin::Process);
-        check("cgroup.kill", Info::Absent, 5, 7, Origin::Process);
-        check("broken pipe", Info::Absent, 7, 7, Origin::Kernel);
-        check("fault", Info::Code(1), 7, 7, Origin::Kernel);
-        check("posix timer", Info::Code(SI_TIMER), 5, 7, Origin::Kernel);
-        check("oom", Info::Privileged, 5, 7, Origin::Kernel);
-        check("alarm", Info::Privileged, 0, 7, Origin::Kernel);
+        check("kill", Info::Code(SI_USER), SIGTERM, 5, Origin::Process);
+        check("kill of 7.3", Info::Absent, SIGPIPE, 5, Origin::Process);
+        check("its own kill of 7.3", Info::Absent, SIGTERM, 7, Origin::Process);
+        check("abort", Info::Code(SI_TKILL), 6, 7, Origin::Process);
+        check("sigqueue", Info::Code(SI_QUEUE), SIGTERM, 5, Origin::Process);
+        check("cgroup.kill", Info::Absent, SIGKILL, 5, Origin::Process);
+        check("broken pipe", Info::Absent, SIGPIPE, 7, Origin::Kernel);
+        check("file too large", Info::Absent, SIGXFSZ, 7, Origin::Kernel);
+        check("its own kill with SIGPIPE", Info::Code(SI_USER), SIGPIPE, 7, Origin::Process);
+        check("fault", Info::Code(1), SIGSEGV, 7, Origin::Kernel);
+        check("posix timer", Info::Code(SI_TIMER), 14, 5, Origin::Kernel);
+        check("oom", Info::Privileged, SIGKILL, 5, Origin::Kernel);
+        check("alarm", Info::Privileged, 14, 0, Origin::Kernel);
     }
 
     #[test]

@@ -7,11 +7,12 @@
 )]
 
 mod bare;
+mod bench;
+mod bpf;
 #[path = "../cases/mod.rs"]
 mod cases;
 mod channel;
 mod guest;
-mod guest_bench;
 mod guest_run;
 mod http;
 mod maps;
@@ -25,7 +26,7 @@ use std::{env, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: carob-tests list | guest [--full] [--boot N] CASE… | guest-run [--remove] --settle S FILE | guest-bench | work VERB …";
+const USAGE: &str = "usage: carob-tests list | guest [--full] [--boot N] CASE… | guest-run [--remove] --settle S FILE | bench NAME … | work VERB …";
 
 fn main() -> ExitCode {
     match verb() {
@@ -47,7 +48,7 @@ fn verb() -> Result<ExitCode> {
         [_, "list"] => cases::list(),
         [_, "guest", ref words @ ..] => guest::run(words),
         [_, "case", ref words @ ..] => guest::run_one(words),
-        [_, "guest-bench"] => guest_bench::run(),
+        [_, "bench", ref words @ ..] => bench::run(words),
         [_, "guest-run", ref words @ ..] => guest_run::run(words),
         _ => bail!(USAGE),
     }

@@ -13,12 +13,27 @@ pub(crate) enum Record {
     Case { case: String, ok: bool, seconds: f64, note: String },
     /// A line for the person at the terminal.
     Say { say: String },
+    /// Something measured.
+    Figure { figure: Figure },
     /// A text that the running case hands over. What is to be checked in it the host knows by its name.
     Text { name: String, text: String },
     /// The case goes on after the guest's next boot.
     Boot { boot: Next },
     /// All that was asked for has been done. Without it the run failed.
     Done { done: bool },
+}
+
+/// A line of `cargo xtask bench`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    /// Also of what, and how it was come by.
+    pub(crate) unit: String,
+    /// The figure of the same run that it is compared with.
+    pub(crate) peer: Option<String>,
+    /// The value in multiples of that.
+    pub(crate) ratio: Option<f64>,
 }
 
 /// How the guest leaves its boot.

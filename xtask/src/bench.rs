@@ -1,13 +1,20 @@
-//! `cargo xtask bench`: what the agent costs, against its budgets. What is measured is in `tests/src/guest_bench.rs`.
+//! `cargo xtask bench`: what carob costs, one JSON line a figure on stdout, and a table for people on stderr. What is
+//! measured is in `tests/src/bench`.
 
-use std::time::Instant;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
+    time::Instant,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     build,
-    place::Place,
-    run,
+    place::{HOST, Place},
+    run::SILENCE,
+    tool::tool,
     vm::{
         guest::Guest,
         machine::{Machine, Saved},
@@ -15,16 +22,116 @@ use crate::{
         qemu::Console,
         rundir::RunDir,
     },
+    wire::{Figure, Record},
 };
 
-pub(crate) fn run(place: &Place) -> Result<()> {
+#[derive(clap::Args)]
+pub(crate) struct Words {
+    /// Only this; else all
+    name: Option<Bench>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Bench {
+    /// What the kernel programs cost processes that come, go and get signals: on this machine itself, as root
+    Programs,
+    /// The agent's memory, wake-ups and writes while 10 containers sleep: in a virtual machine
+    Agent,
+    /// The agent's work for a scrape of 100 containers: in a virtual machine
+    Scrape,
+}
+
+pub(crate) fn run(place: &Place, words: &Words) -> Result<()> {
+    let all = [Bench::Programs, Bench::Agent, Bench::Scrape];
     build::all(place)?;
+    let mut heard = Heard::default();
+    for bench in words.name.map_or(all.to_vec(), |name| vec![name]) {
+        match bench {
+            Bench::Programs => on_this_machine(place, &mut heard)?,
+            Bench::Agent => in_a_guest(place, "agent", &mut heard)?,
+            Bench::Scrape => in_a_guest(place, "scrape", &mut heard)?,
+        }
+    }
+    heard.table();
+    Ok(())
+}
+
+/// The programs are gone with the process that has them loaded.
+fn on_this_machine(place: &Place, heard: &mut Heard) -> Result<()> {
+    ensure!(rustix::process::geteuid().is_root(), "kernel programs are loaded by root: run with sudo -E");
+    let dir = RunDir::new(place, "bench-programs")?;
+    let bpffs = dir.path().join("bpffs");
+    fs::create_dir(&bpffs).with_context(|| format!("create {}", bpffs.display()))?;
+    let binaries = place.binaries(HOST);
+    let mut command = tool(binaries.join("carob-tests"))
+        .args(["bench", "programs"])
+        .arg(binaries.join("carob"))
+        .arg(&bpffs)
+        .into_command();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("start carob-tests")?;
+    for line in BufReader::new(child.stdout.take().context("carob-tests has no stdout")?).lines() {
+        heard.take(serde_json::from_str(&line?)?)?;
+    }
+    let status = child.wait()?;
+    fs::remove_dir(&bpffs).with_context(|| format!("remove {}", bpffs.display()))?;
+    ensure!(status.success() && heard.done(), "the bench failed: see above");
+    Ok(())
+}
+
+fn in_a_guest(place: &Place, name: &str, heard: &mut Heard) -> Result<()> {
     let machine = Machine::prepared(place)?;
     let saved = Saved::made(place, &machine)?;
     let dir = RunDir::new(place, "bench")?;
     let payload = Payload::new(place, &machine.busybox, dir.path())?.disk()?;
-    let since = Instant::now();
     let mut guest = Guest::restore(&machine, &saved, &payload, Console::Logged, dir.path())?;
-    guest.go(&["guest-bench"])?;
-    run::follow(&mut guest, since)
+    guest.go(&["bench", name])?;
+    while !heard.done() {
+        match guest.next(Instant::now() + SILENCE)? {
+            Some(record) => heard.take(record)?,
+            None => bail!("the bench failed: see above\n{}", guest.console_tail()),
+        }
+    }
+    Ok(())
+}
+
+/// What came so far.
+#[derive(Default)]
+struct Heard {
+    figures: Vec<Figure>,
+    done: bool,
+}
+
+impl Heard {
+    fn take(&mut self, record: Record) -> Result<()> {
+        match record {
+            Record::Figure { figure } => {
+                // Whoever reads along sees each at once.
+                let mut out = std::io::stdout().lock();
+                writeln!(out, "{}", serde_json::to_string(&figure)?)?;
+                out.flush()?;
+                self.figures.push(figure);
+            }
+            Record::Say { say } => eprintln!("{say}"),
+            Record::Done { .. } => self.done = true,
+            other => bail!("unexpected {other:?}"),
+        }
+        Ok(())
+    }
+
+    /// Once for each bench.
+    fn done(&mut self) -> bool {
+        std::mem::take(&mut self.done)
+    }
+
+    fn table(&self) {
+        eprintln!();
+        for Figure { name, value, unit, peer, ratio } in &self.figures {
+            let beside = match (peer, ratio) {
+                (Some(peer), Some(ratio)) => format!("   {ratio} × {peer}"),
+                _ => String::new(),
+            };
+            eprintln!("{name:<52}{value:>14}  {unit}{beside}");
+        }
+    }
 }

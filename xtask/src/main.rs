@@ -43,8 +43,8 @@ enum Verb {
     Test(test::Words),
     /// Runs a manifest with the real agent in a virtual machine and shows what comes of it
     Run(run::Words),
-    /// Measures what the agent costs while its pods do nothing
-    Bench,
+    /// Measures what carob costs: one JSON line a figure
+    Bench(bench::Words),
     /// Builds the agent as it is shipped, and says how large it is
     Dist(dist::Words),
     /// Feeds what reads foreign bytes with damaged ones, for a minute each
@@ -72,7 +72,7 @@ fn carry_out(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Build(words) => build::run(&place, &words)?,
         Verb::Vm(verb) => vm::run(&place, &verb)?,
-        Verb::Bench => bench::run(&place)?,
+        Verb::Bench(words) => bench::run(&place, &words)?,
         Verb::BtfFixtures(words) => btf::run(&place, &words)?,
         Verb::Dist(words) => dist::run(&place, &words)?,
         Verb::Fuzz(words) => fuzz::run(&place, &words)?,

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The guest speaks while it waits; its own patience ends well before this.
-const SILENCE: Duration = Duration::from_secs(300);
+pub(crate) const SILENCE: Duration = Duration::from_secs(300);
 const BUSYBOX: &str = "/bin/busybox";
 
 #[derive(clap::Args)]
@@ -65,7 +65,7 @@ fn in_a_guest(place: &Place, words: &Words, name: &str) -> Result<()> {
 }
 
 /// Shows what the guest says until it has done its work.
-pub(crate) fn follow(guest: &mut Guest, since: Instant) -> Result<()> {
+fn follow(guest: &mut Guest, since: Instant) -> Result<()> {
     let mut heard = Heard::new(since);
     while !heard.done {
         match guest.next(Instant::now() + SILENCE)? {

@@ -195,7 +195,39 @@ pub(crate) async fn create(tools: &Arc<Tools>, order: &Order) -> Result<Created,
     let id = order.id();
     tools.own(cgroup).map_err(|source| Error::Owner { source })?;
     tools.collect_output(&order.spec.name, &id).map_err(|source| Error::Log { source })?;
-    let (child, mut door) = spawn(tools, &id, &bundle, writers)?;
+    let (child, door) = spawn(tools, &id, &bundle, writers)?;
+    match meet(tools, &id, cgroup, console, door).await {
+        Ok(Met { pid, start_ticks, pidfd, door, main }) => {
+            Ok(Created { id, pid, start_ticks, cgroup, image_id, pidfd, door, main, child })
+        }
+        Err(e) => {
+            // Until then the runtime is clearing away itself, and two would be in each other's way.
+            reap(child).await;
+            if !tools.places.attempt_cgroup(&id).exists() {
+                tools.disown(cgroup);
+            }
+            Err(e)
+        }
+    }
+}
+
+/// The main process of a container that is built, as far as the runtime's child has got.
+struct Met {
+    pid: Pid,
+    start_ticks: u64,
+    pidfd: Arc<PidFd>,
+    door: BufReader<UnixStream>,
+    main: Awaited,
+}
+
+/// Hears whether there is a container, and takes hold of it. If not, the door is closed.
+async fn meet(
+    tools: &Tools,
+    id: &AttemptId,
+    cgroup: CgroupId,
+    console: Option<UnixListener>,
+    mut door: BufReader<UnixStream>,
+) -> Result<Met, Error> {
     let pid = match listen(&mut door).await? {
         Some(Word::Pid(pid)) => Pid(pid),
         Some(Word::Error(message) | Word::Unable { message, .. }) => return Err(Error::Start(message)),
@@ -203,13 +235,13 @@ pub(crate) async fn create(tools: &Arc<Tools>, order: &Order) -> Result<Created,
     };
     let main = tools.children.adopt(pid);
     if let Some(console) = console {
-        take_terminal(tools, &id, &console)
+        take_terminal(tools, id, &console)
             .map_err(|source| Error::Child { step: "take the container's terminal", source })?;
     }
-    let held = PidFd::open(pid).and_then(|pidfd| Ok((pidfd, start_ticks(pid)?)));
+    let held = PidFd::open(pid).and_then(|pidfd| Ok((Arc::new(pidfd), start_ticks(pid)?)));
     let (pidfd, start_ticks) = held.map_err(|source| Error::Process { source })?;
     tools.set_main(cgroup, pid, start_ticks).map_err(|source| Error::Owner { source })?;
-    Ok(Created { id, pid, start_ticks, cgroup, image_id, pidfd: Arc::new(pidfd), door, main, child })
+    Ok(Met { pid, start_ticks, pidfd, door, main })
 }
 
 /// systemd has it before anybody writes to it.
@@ -220,21 +252,28 @@ fn take_terminal(tools: &Tools, id: &AttemptId, console: &UnixListener) -> io::R
 }
 
 impl Created {
-    /// Gives the word, and waits until the container's own program runs.
-    pub(crate) async fn go(mut self, tools: &Tools) -> Result<Arc<PidFd>, Error> {
-        let step = "let the container start";
-        self.door.get_mut().write_all(b"g").await.map_err(|source| Error::Child { step, source })?;
-        match listen(&mut self.door).await? {
+    /// Gives the word, and waits until the container's own program runs and the runtime's child is gone.
+    pub(crate) async fn go(self, tools: &Tools) -> Result<Arc<PidFd>, Error> {
+        let Self { id, pidfd, mut door, main, child, .. } = self;
+        let said = give_word(&mut door).await;
+        drop(door);
+        reap(child).await;
+        match said? {
             None => {
-                reap(self.child).await;
-                self.main.keep();
-                tools.hold(&self.id, self.pidfd.clone());
-                Ok(self.pidfd)
+                main.keep();
+                tools.hold(&id, pidfd.clone());
+                Ok(pidfd)
             }
             Some(Word::Error(message) | Word::Unable { message, .. }) => Err(Error::Start(message)),
             Some(Word::Pid(_)) => Err(Error::Start("the runtime spoke out of turn".to_owned())),
         }
     }
+}
+
+async fn give_word(door: &mut BufReader<UnixStream>) -> Result<Option<Word>, Error> {
+    let step = "let the container start";
+    door.get_mut().write_all(b"g").await.map_err(|source| Error::Child { step, source })?;
+    listen(door).await
 }
 
 fn prepare(tools: &Tools, order: &Order) -> Result<Prepared, Error> {
@@ -366,43 +405,4 @@ pub(super) async fn reap((mut child, awaited): (Child, Awaited)) {
         tracing::warn!(error = %e, "the runtime's child cannot be waited for");
     }
     drop(awaited);
-}
-
-/// A cgroup that is gone. What the kernel counted in it is still to be written down before its owner is forgotten.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Departed {
-    pub(crate) cgroup: CgroupId,
-    /// By its own `memory.events`.
-    pub(crate) oom_kills: Option<u64>,
-}
-
-/// Takes away everything an attempt left but its log. Idempotent; kills what is still in it. The kernel programs go on
-/// knowing its cgroup until they are told to forget it.
-pub(crate) async fn clear(tools: &Arc<Tools>, id: &AttemptId) -> Result<Option<Departed>, Error> {
-    let cgroup = tools.places.attempt_cgroup(id);
-    if cgroup.exists() {
-        cgroup.kill().map_err(|source| Error::Cgroup { source })?;
-        tools.wait_until_empty(&cgroup).await.map_err(|source| Error::Cgroup { source })?;
-    }
-    tools.finish_output(id).await;
-    tools.release_pipes(&id.to_string());
-    tools.let_go(id);
-    let (tools, id) = (tools.clone(), id.clone());
-    let cleared = tokio::task::spawn_blocking(move || sweep(&tools, &id)).await;
-    cleared.map_err(|e| Error::Child { step: "clear the attempt away", source: e.into() })?
-}
-
-fn sweep(tools: &Tools, id: &AttemptId) -> Result<Option<Departed>, Error> {
-    let fault = |source| Error::Mounts { source };
-    let dir = tools.places.attempt(id);
-    mounts::unmount_below(&dir).map_err(fault)?;
-    for dir in [&dir, &tools.places.upper(id), &tools.places.runtime().join(id.to_string())] {
-        mounts::remove_dir(dir).map_err(fault)?;
-    }
-    let cgroup = tools.places.attempt_cgroup(id);
-    let Ok(gone) = cgroup.id() else { return Ok(None) };
-    // With those in cgroups that the container made itself.
-    let oom_kills = cgroup.keyed("memory.events").ok().and_then(|events| events.get("oom_kill").copied());
-    cgroup.remove().map_err(|source| Error::Cgroup { source })?;
-    Ok(Some(Departed { cgroup: gone, oom_kills }))
 }

@@ -22,6 +22,7 @@ mod pause;
 pub(crate) mod places;
 pub(crate) mod probe;
 pub(crate) mod projection;
+pub(crate) mod remains;
 mod rootfs;
 pub(crate) mod sandbox;
 mod security;
@@ -40,10 +41,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::fs::{Mode, OFlags};
-
 use crate::{
-    cgroup::{self, Cgroup},
+    cgroup,
     config::Config,
     kernel::{
         pidfd::PidFd,
@@ -57,7 +56,6 @@ use crate::{
         probe::HookKind,
         verdict::Sent,
     },
-    ready,
 };
 use binary::Binary;
 use children::Children;
@@ -140,7 +138,7 @@ pub(crate) enum Outcome {
     Terminated,
     Cleared {
         container: usize,
-        result: Result<Option<container::Departed>, container::Error>,
+        result: Result<Option<remains::Departed>, container::Error>,
     },
     Forgotten(Result<(), mounts::Error>),
 }
@@ -219,7 +217,7 @@ where
         }
         Step::Clear { container, attempt } => {
             let id = Order { spec, container, attempt, given }.id();
-            Outcome::Cleared { container, result: container::clear(&tools, &id).await }
+            Outcome::Cleared { container, result: remains::clear(&tools, &id).await }
         }
         Step::Forget => {
             let logs = tools.places.pod_logs(&spec.name, &spec.uid);
@@ -233,7 +231,7 @@ where
 
 /// Nothing ran in it whose ends would count.
 async fn clear_failed(tools: &Arc<Tools>, id: &AttemptId) {
-    match container::clear(tools, id).await {
+    match remains::clear(tools, id).await {
         Ok(departed) => departed.into_iter().for_each(|departed| tools.disown(departed.cgroup)),
         Err(e) => tracing::warn!(error = %chain(&e), attempt = %id, "remains of a failed start are left"),
     }
@@ -432,23 +430,6 @@ impl Tools {
         if let Err(e) = told {
             tracing::warn!(error = %chain(&e), "the kernel programs still know a cgroup that is gone");
         }
-    }
-
-    /// Waits until no process is left in a cgroup; the kernel says when.
-    async fn wait_until_empty(&self, cgroup: &Cgroup) -> Result<(), cgroup::Error> {
-        let path = cgroup.path().join("cgroup.events");
-        let open = || -> io::Result<OwnedFd> {
-            Ok(rustix::fs::open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
-        };
-        let watch = open()
-            .and_then(ready::changed)
-            .map_err(|source| cgroup::Error::Read { path: path.clone(), source })?;
-        while cgroup.populated()? {
-            let guard = watch.ready(tokio::io::Interest::PRIORITY).await;
-            guard.map_err(|source| cgroup::Error::Read { path: path.clone(), source })?.clear_ready();
-            self.children.reap_strangers();
-        }
-        Ok(())
     }
 }
 

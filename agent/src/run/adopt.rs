@@ -14,7 +14,7 @@ use super::{
 use crate::{
     act::{
         chain,
-        container::{self, Departed},
+        remains::{self, Departed},
         sandbox,
     },
     kernel::pidfd::{PidFd, start_ticks},
@@ -252,7 +252,7 @@ impl Agent {
     async fn sweep(&mut self, known: &BTreeSet<String>, unread: &BTreeSet<PodUid>) {
         for id in self.strays(known).into_iter().filter(|id| !unread.contains(&id.uid)) {
             tracing::info!(attempt = %id, "clearing away an attempt that nobody owns");
-            match container::clear(&self.tools, &id).await {
+            match remains::clear(&self.tools, &id).await {
                 Ok(None) => (),
                 Ok(Some(departed)) => self.close_account(departed).await,
                 Err(e) => tracing::warn!(error = %chain(&e), attempt = %id, "a stray attempt is left"),

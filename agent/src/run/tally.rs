@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{Agent, Desk};
 use crate::{
-    act::{chain, container::Departed},
+    act::{chain, remains::Departed},
     kernel::probes::Probes,
     metrics::Counting,
     pod::{CgroupId, PodUid, counts::Counts},

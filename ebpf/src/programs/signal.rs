@@ -64,7 +64,7 @@ fn remember(info_address: u64, cgroup: u64, target: Target) {
     signal.cgroup = cgroup;
     signal.sig = target.sig;
     signal.si_code = info.si_code();
-    let origin = match info.origin(sender_tgid, target.tgid) {
+    let origin = match info.origin(target, sender_tgid) {
         Origin::Kernel if rules::is_teardown(target.sig, info, sender.flags()) => Origin::Teardown,
         origin => origin,
     };

@@ -14,6 +14,8 @@ use crate::{
 
 /// Nobody waits that long if SIGTERM comes first.
 const GRACE: u64 = 120;
+/// Of what goes wrong in one of three, after so many hardly anybody sees nothing.
+const ROUNDS: u32 = 4;
 
 pub(super) fn asked_first(world: &World) -> Result<()> {
     let polite = "trap 'exit 3' TERM; echo ready; while :; do sleep 1 & wait; done";
@@ -62,6 +64,37 @@ pub(super) fn nothing_is_left(world: &World) -> Result<()> {
     ensure!(left.is_empty(), "this is left: {left:#?}");
     let files = named(&uid);
     ensure!(files.is_empty(), "these files are left: {files:#?}");
+    as_before(world, entries_before)
+}
+
+/// Starts that fail, each in its own way, some at a time.
+pub(super) fn failed_starts(world: &World) -> Result<()> {
+    ready(world)?;
+    let (before, entries_before) = (world.traces()?, maps::entries()?);
+    for round in 0..ROUNDS {
+        let mut pods = Vec::new();
+        for (kind, program) in [("absent", "/no/such/program"), ("text", "/etc/passwd")] {
+            for number in 0..2 {
+                let name = format!("{kind}-{round}-{number}");
+                let container = format!(
+                    "    - {{ name: main, image: \"carob-work:1\", imagePullPolicy: Never, command: [{program}] }}\n"
+                );
+                let spec = "  restartPolicy: Never\n";
+                pods.push(Pod::apply(world, &name, &manifest(&name, spec, &[container]))?);
+            }
+        }
+        for pod in &pods {
+            let end = pod.end("main", 0)?;
+            ensure!(end["reason"] == "StartError", "it ended with {end}");
+        }
+        pods.iter().try_for_each(Pod::delete)?;
+    }
+    let left = world.left_since(&before)?;
+    ensure!(left.is_empty(), "this is left: {left:#?}");
+    as_before(world, entries_before)
+}
+
+fn as_before(world: &World, entries_before: usize) -> Result<()> {
     world.wait_until("the kernel's maps are as before", PATIENCE, || {
         let entries = maps::entries()?;
         ensure!(entries == entries_before, "{entries} entries, before {entries_before}");

@@ -83,6 +83,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_killed_pause_process_is_replaced_with_all_around_it", processes::killed),
         case("a_deleted_pod_is_asked_first", clearing::asked_first),
         case("nothing_is_left_of_a_deleted_pod", clearing::nothing_is_left),
+        case("nothing_is_left_of_starts_that_failed", clearing::failed_starts),
     ]
 }
 

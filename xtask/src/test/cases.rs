@@ -181,7 +181,7 @@ impl<'a, 'b> Heard<'a, 'b> {
                     Err(note) => report(self.stage, self.tally, &case, seconds, &note),
                 }
             }
-            Record::Ready { .. } | Record::Boot { .. } | Record::Done { .. } => {
+            Record::Ready { .. } | Record::Boot { .. } | Record::Done { .. } | Record::Figure { .. } => {
                 bail!("unexpected {record:?}")
             }
         }
