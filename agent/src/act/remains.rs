@@ -1,6 +1,5 @@
 //! What an attempt leaves when it is over: its processes are ended and waited for, then all of it but the log is taken
 //! away. Every step is fine with what is gone already.
-#![expect(clippy::disallowed_methods, reason = "this is the effect")]
 
 use std::{os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 

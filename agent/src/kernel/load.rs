@@ -189,7 +189,14 @@ pub(crate) fn load(bpffs: &Path, depth: u32) -> Result<Loaded, LoadError> {
 fn build(root: &Path, pins: &Path, depth: u32, older: &[PathBuf]) -> Result<Loaded, LoadError> {
     let half = root.join(format!("{HALF}{}", pins.file_name().unwrap_or_default().display()));
     make(&half)?;
-    let limits = install(&half, depth)?;
+    let limits = match install(&half, depth, AncestorCall::Used) {
+        Err(LoadError::Program { .. }) => {
+            remove(&half)?;
+            make(&half)?;
+            install(&half, depth, AncestorCall::Avoided)
+        }
+        other => other,
+    }?;
     let mut left_behind = Vec::new();
     for from in older {
         let left = carry(from, &half)
@@ -200,9 +207,18 @@ fn build(root: &Path, pins: &Path, depth: u32, older: &[PathBuf]) -> Result<Load
     Ok(Loaded::Fresh { limits, left_behind })
 }
 
+/// The one call that not every kernel lets the programs make.
+#[derive(Clone, Copy)]
+enum AncestorCall {
+    Used,
+    /// They find the same by themselves, and take longer.
+    Avoided,
+}
+
 /// Loads, attaches and pins. The new owner map is empty, so the programs ignore everything yet.
-fn install(pins: &Path, depth: u32) -> Result<Limits, LoadError> {
-    let (layout, limit_fields) = layout(depth)?;
+fn install(pins: &Path, depth: u32, ancestor: AncestorCall) -> Result<Limits, LoadError> {
+    let (mut layout, limit_fields) = layout(depth)?;
+    layout.tracing_has_ancestor_helper = u32::from(matches!(ancestor, AncestorCall::Used));
     let types = aya::Btf::from_sys_fs().map_err(LoadError::LoaderBtf)?;
     let mut object = EbpfLoader::new()
         .btf(Some(&types))
