@@ -196,6 +196,9 @@ pub struct Layout {
     pub exit_has_group_dead: u32,
     /// 1: `mark_victim` carries the task (6.8 and stable kernels), 0: only its pid.
     pub victim_is_task: u32,
+    /// 1: a tracing program may ask for the running task's ancestor among cgroups (not in 5.10). No type says so:
+    /// the loader tries.
+    pub tracing_has_ancestor_helper: u32,
 
     pub task_tgid: u32,
     pub task_flags: u32,

@@ -208,21 +208,46 @@ pub(crate) fn load(bpffs: &Path, fit: Fit) -> Result<Loaded, LoadError> {
 /// Builds a version out of sight and gives it its name when it is complete.
 fn build(root: &Path, pins: &Path, fit: Fit, older: &[PathBuf]) -> Result<Loaded, LoadError> {
     let half = root.join(format!("{HALF}{}", pins.file_name().unwrap_or_default().display()));
-    make(&half)?;
     let alike = older.iter().find(|pins| is_alike(pins));
-    if let Some(from) = alike {
-        inherit(from, &half, fit.ring)
-            .map_err(|source| LoadError::Inherit { from: from.clone(), source: Box::new(source) })?;
-    }
-    let limits = install(&half, fit)?;
+    let limits = match begin(&half, fit, alike, AncestorCall::Used) {
+        Err(LoadError::Program { .. }) => {
+            remove(&half)?;
+            begin(&half, fit, alike, AncestorCall::Avoided)
+        }
+        other => other,
+    }?;
     fs::rename(&half, pins).map_err(|source| LoadError::Rename { path: half, source })?;
     let past = if alike.is_some() || older.is_empty() { Past::Kept } else { Past::LeftBehind };
     Ok(Loaded::Fresh { limits, past })
 }
 
+/// The one call that not every kernel lets the programs make.
+#[derive(Clone, Copy)]
+enum AncestorCall {
+    Used,
+    /// They find the same by themselves, and take longer.
+    Avoided,
+}
+
+/// Makes the directory and puts all into it.
+fn begin(
+    half: &Path,
+    fit: Fit,
+    alike: Option<&PathBuf>,
+    ancestor: AncestorCall,
+) -> Result<Limits, LoadError> {
+    make(half)?;
+    if let Some(from) = alike {
+        inherit(from, half, fit.ring)
+            .map_err(|source| LoadError::Inherit { from: from.clone(), source: Box::new(source) })?;
+    }
+    install(half, fit, ancestor)
+}
+
 /// Loads, attaches and pins, with the maps that are pinned there already and new ones for the rest.
-fn install(pins: &Path, fit: Fit) -> Result<Limits, LoadError> {
-    let (layout, limit_fields) = layout(fit.depth)?;
+fn install(pins: &Path, fit: Fit, ancestor: AncestorCall) -> Result<Limits, LoadError> {
+    let (mut layout, limit_fields) = layout(fit.depth)?;
+    layout.tracing_has_ancestor_helper = u32::from(matches!(ancestor, AncestorCall::Used));
     let types = aya::Btf::from_sys_fs().map_err(LoadError::LoaderBtf)?;
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&types)).override_global(carob_ebpf::LAYOUT, layout.as_bytes(), true);

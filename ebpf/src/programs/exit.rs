@@ -18,7 +18,7 @@ use super::{
 /// process.
 #[btf_tracepoint(function = "sched_process_exit")]
 fn carob_exit(ctx: BtfTracePointContext) -> i32 {
-    let cgroup = task::current_container();
+    let Some(cgroup) = task::current_container() else { return 0 };
     let Some(owner) = maps::owner(cgroup) else { return 0 };
     let task = Task::at(ctx.arg(0));
     if is_last_thread(&ctx, task) && is_first_to_see(task) {

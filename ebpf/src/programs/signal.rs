@@ -107,9 +107,10 @@ fn info_at(address: u64) -> Info {
 /// The sender's container, or its own cgroup if it is in none.
 #[inline(always)]
 fn sender_cgroup() -> u64 {
-    let container = task::current_container();
-    if maps::owner(container).is_some() {
-        return container;
+    if let Some(container) = task::current_container() {
+        if maps::owner(container).is_some() {
+            return container;
+        }
     }
     // SAFETY: the helper has no precondition.
     unsafe { bpf_get_current_cgroup_id() }

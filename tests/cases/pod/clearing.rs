@@ -39,9 +39,17 @@ pub(super) fn asked_first(world: &World) -> Result<()> {
     Ok(())
 }
 
+/// The cgroup of all pods comes with the first of them, and stays.
+fn begin(world: &World) -> Result<()> {
+    ready(world)?;
+    let pod = Pod::apply(world, "first", &manifest("first", "", &[shell("main", "exec /work sleep", "")]))?;
+    pod.await_running("main")?;
+    pod.delete()
+}
+
 /// A pod with one of everything, one of its containers between two attempts.
 pub(super) fn nothing_is_left(world: &World) -> Result<()> {
-    ready(world)?;
+    begin(world)?;
     let (before, entries_before) = (world.traces()?, maps::entries()?);
     let mounts = "      volumeMounts: [{ name: disk, mountPath: /disk, subPath: deep/er }, { name: memory, mountPath: /memory }]\n";
     let containers =
@@ -69,7 +77,7 @@ pub(super) fn nothing_is_left(world: &World) -> Result<()> {
 
 /// Starts that fail, each in its own way, some at a time.
 pub(super) fn failed_starts(world: &World) -> Result<()> {
-    ready(world)?;
+    begin(world)?;
     let (before, entries_before) = (world.traces()?, maps::entries()?);
     for round in 0..ROUNDS {
         let mut pods = Vec::new();

@@ -22,8 +22,9 @@ use crate::bpf;
 
 /// Where an attempt's cgroup lies with the configuration as it comes: `carob.slice/carob-pods.service/pods/pod…/…`.
 const DEPTH: u32 = 5;
-/// The kernel detaches a program a moment after it was told to.
-const DETACHED: Duration = Duration::from_millis(2);
+/// The kernel attaches and detaches a program a moment after it was told to. As long for both: a processor that has slept
+/// is slower at first.
+const SETTLED: Duration = Duration::from_millis(2);
 /// Those that need no kprobes.
 const TRACEPOINTS: [&str; 3] = [program::EXIT, program::SIGNAL, program::VICTIM];
 
@@ -70,7 +71,7 @@ impl Place {
             Whose::Inside => 0,
         };
         let load = Command::new(&self.carob)
-            .args(["kernel", "load", "--depth", &depth.to_string()])
+            .args(["kernel", "load", "--ring", "65536", "--depth", &depth.to_string()])
             .arg(&self.bpffs)
             .output()
             .context("start carob")?;
@@ -98,7 +99,7 @@ pub(super) struct Attached(Vec<OwnedFd>);
 impl Drop for Attached {
     fn drop(&mut self) {
         self.0.clear();
-        thread::sleep(DETACHED);
+        thread::sleep(SETTLED);
     }
 }
 
@@ -140,7 +141,10 @@ impl Loaded {
     }
 
     pub(super) fn attach(&self) -> Result<Attached> {
-        self.programs.iter().map(|(_, program)| bpf::attach(program)).collect::<Result<_>>().map(Attached)
+        let attached =
+            self.programs.iter().map(|(_, program)| bpf::attach(program)).collect::<Result<_>>()?;
+        thread::sleep(SETTLED);
+        Ok(Attached(attached))
     }
 
     /// Exits that were counted as a container's. Outside there is nobody to count them for.

@@ -12,6 +12,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 
+/// The part of a slice that comes before it and is not measured.
+const WARM_UP: u32 = 4;
 const STACK: usize = 64 << 10;
 
 /// One thing done over and over.
@@ -69,6 +71,10 @@ impl Loop {
         self.prepare();
         let program = env::current_exe().context("find this program")?;
         let mut once = self.once(program);
+        // What was done last, to the programs or to nothing, is not to be seen.
+        for _ in 0..self.times() / WARM_UP {
+            once()?;
+        }
         let since = processor_time();
         for _ in 0..self.times() {
             once()?;
