@@ -22,6 +22,11 @@ pub(super) fn families(picture: &Picture) -> Vec<Family> {
             terminations(picture),
         ),
         Family::counter(
+            "carob_container_oom_terminations",
+            "Those of them that were OOM kills, by whose limit was hit and which process was chosen.",
+            oom_terminations(picture),
+        ),
+        Family::counter(
             "carob_accounting_lost_records",
             "Kernel records that found no room: detail is lost, deaths are not.",
             one(*lost_records as f64),
@@ -65,6 +70,25 @@ fn terminations(picture: &Picture) -> Vec<Series> {
             total.count;
     }
     counts.into_iter().map(|(way, count)| termination(way, count)).collect()
+}
+
+/// No zeros beforehand: the terminations have them.
+fn oom_terminations(picture: &Picture) -> Vec<Series> {
+    let mut counts: BTreeMap<([&str; 3], &str, &str), u64> = BTreeMap::new();
+    for total in picture.totals.iter().filter(|total| !total.limit.is_empty()) {
+        *counts.entry((container(total), &*total.limit, &*total.victim)).or_default() += total.count;
+    }
+    let series = |(([namespace, pod, container], limit, victim), count): (([&str; 3], &str, &str), u64)| {
+        let labels = [
+            ("namespace", namespace),
+            ("pod", pod),
+            ("container", container),
+            ("limit", limit),
+            ("victim", victim),
+        ];
+        Series::new(labels, count as f64)
+    };
+    counts.into_iter().map(series).collect()
 }
 
 fn container(total: &Total) -> [&str; 3] {

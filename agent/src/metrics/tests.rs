@@ -132,7 +132,9 @@ fn name(namespace: &str, name: &str) -> PodName {
 
 fn total(pod: PodName, container: &str, (reason, signal, cause): (&str, i32, &str), count: u64) -> Total {
     let (reason, cause) = (reason.to_owned(), cause.to_owned());
-    Total { pod, container: container.to_owned(), reason, signal, cause, count }
+    let oom = |word: &str| if cause == "oom" { word.to_owned() } else { String::new() };
+    let (limit, victim) = (oom("container"), oom("main"));
+    Total { pod, container: container.to_owned(), reason, signal, cause, limit, victim, count }
 }
 
 /// One probe that was answered well three times and badly twice, and one that has not been answered.

@@ -71,6 +71,10 @@ pub(crate) struct Total {
     /// `0` if no signal ended it.
     pub(crate) signal: i32,
     pub(crate) cause: String,
+    /// Of an OOM kill: whose limit it was. Else empty.
+    pub(crate) limit: String,
+    /// Of an OOM kill: whom it took. Else empty.
+    pub(crate) victim: String,
     pub(crate) count: u64,
 }
 

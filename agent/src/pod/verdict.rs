@@ -62,6 +62,20 @@ pub(crate) enum LimitOwner {
     Unknown,
 }
 
+impl LimitOwner {
+    /// In one word.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Container { .. } => "container",
+            Self::Pod { .. } => "pod",
+            Self::Ancestor { .. } => "ancestor",
+            Self::Nested { .. } => "nested",
+            Self::Node => "node",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Who the OOM killer chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Victim {
@@ -71,6 +85,16 @@ pub(crate) enum Victim {
     Child,
     /// The main process was killed; the kernel could not say whether it was the one chosen.
     Unknown,
+}
+
+impl Victim {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Child => "child",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// Who sent the fatal signal.

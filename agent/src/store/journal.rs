@@ -17,6 +17,7 @@ use crate::pod::{
     AttemptId, CgroupId, Pid, PodName, PodUid, Stamp,
     counts::Counts,
     status::{BootId, EarlyReason, Ended},
+    verdict::Cause,
 };
 
 /// A boot's offset is written again once it has moved further: a clock that NTP only trims costs no writes.
@@ -269,6 +270,10 @@ fn end(db: &Connection, ended: &Ended, reason: &str, cause: &str) -> Result<Coun
         }
     }
     let AttemptId { uid, container, attempt } = &ended.id;
+    let (limit, victim) = match &ended.verdict.cause {
+        Cause::Oom { limit, victim } => (limit.name(), victim.name()),
+        _ => ("", ""),
+    };
     let text = serde_json::to_string(ended)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
     db.prepare_cached(
@@ -277,12 +282,12 @@ fn end(db: &Connection, ended: &Ended, reason: &str, cause: &str) -> Result<Coun
     )?
     .execute(params![uid.0, container, attempt, text, reason, cause])?;
     db.prepare_cached(
-        "INSERT INTO total (uid, namespace, pod, container, reason, signal, cause, count)
-         SELECT uid, namespace, pod, container, reason, ?4, cause, 1 FROM attempt
+        "INSERT INTO total (uid, namespace, pod, container, reason, signal, cause, limit_owner, victim, count)
+         SELECT uid, namespace, pod, container, reason, ?4, cause, ?5, ?6, 1 FROM attempt
          WHERE uid = ?1 AND container = ?2 AND attempt = ?3
          ON CONFLICT DO UPDATE SET count = count + 1",
     )?
-    .execute(params![uid.0, container, attempt, ended.verdict.signal.unwrap_or(0)])?;
+    .execute(params![uid.0, container, attempt, ended.verdict.signal.unwrap_or(0), limit, victim])?;
     Ok(Counted::Now)
 }
 
@@ -419,7 +424,7 @@ mod tests {
         picture::Total,
         pod::{
             flight::Flight,
-            verdict::{Cause, LimitOwner, Source, Verdict, Victim, Why},
+            verdict::{LimitOwner, Source, Verdict, Victim, Why},
         },
         store::{
             End, Row, Selector, Store,
@@ -476,6 +481,8 @@ mod tests {
             reason: "OOMKilled".to_owned(),
             signal: 9,
             cause: "oom".to_owned(),
+            limit: "ancestor".to_owned(),
+            victim: "child".to_owned(),
             count,
         }
     }

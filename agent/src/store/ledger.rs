@@ -110,8 +110,9 @@ impl Journal {
             .read("read the totals".to_owned(), |db| {
                 // A pod's name may be another's for a moment: a counter has one value.
                 let mut query = db.prepare_cached(
-                    "SELECT namespace, pod, container, reason, signal, cause, sum(count) AS count
-                     FROM total GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6",
+                    "SELECT namespace, pod, container, reason, signal, cause, limit_owner, victim,
+                            sum(count) AS count
+                     FROM total GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8",
                 )?;
                 let rows = query.query_map([], total)?;
                 Ok(rows.collect::<Result<_, _>>()?)
@@ -191,6 +192,8 @@ fn total(row: &rusqlite::Row<'_>) -> rusqlite::Result<Total> {
         reason: row.get("reason")?,
         signal: row.get("signal")?,
         cause: row.get("cause")?,
+        limit: row.get("limit_owner")?,
+        victim: row.get("victim")?,
         count: unsigned(row, "count")?,
     })
 }

@@ -126,6 +126,27 @@ const STEPS: [&str; 5] = [
         lost_records INTEGER NOT NULL,
         PRIMARY KEY (uid, container)
     ) STRICT, WITHOUT ROWID;
+
+    -- Of OOM kills also whose limit it was and whom it took; empty for all other ends.
+    ALTER TABLE total RENAME TO total_before;
+    CREATE TABLE total (
+        uid TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        pod TEXT NOT NULL,
+        container TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        signal INTEGER NOT NULL,
+        cause TEXT NOT NULL,
+        limit_owner TEXT NOT NULL,
+        victim TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (uid, container, reason, signal, cause, limit_owner, victim)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO total
+        SELECT uid, namespace, pod, container, reason, signal, cause,
+               iif(cause = 'oom', 'unknown', ''), iif(cause = 'oom', 'unknown', ''), count
+        FROM total_before;
+    DROP TABLE total_before;
 ",
 ];
 
@@ -274,6 +295,24 @@ mod tests {
             .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
             .unwrap();
         assert_eq!(tables, 1);
+    }
+
+    #[tokio::test]
+    async fn what_an_older_carob_counted_is_still_counted() {
+        let scratch = Scratch::new();
+        let older = Connection::open(scratch.database()).unwrap();
+        STEPS[..4].iter().for_each(|step| older.execute_batch(step).unwrap());
+        older.pragma_update(None, "user_version", 4).unwrap();
+        older
+            .execute_batch(
+                "INSERT INTO total VALUES ('u', 'shop', 'web', 'main', 'OOMKilled', 9, 'oom', 3),
+                                          ('u', 'shop', 'web', 'main', 'Error', 0, 'error', 2)",
+            )
+            .unwrap();
+        drop(older);
+        let totals = Store::open(&scratch.database()).unwrap().journal().totals().await.unwrap();
+        let told: Vec<_> = totals.iter().map(|total| (&*total.reason, &*total.limit, total.count)).collect();
+        assert_eq!(told, [("Error", "", 2), ("OOMKilled", "unknown", 3)]);
     }
 
     #[test]

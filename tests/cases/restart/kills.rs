@@ -6,6 +6,7 @@
 //! ```
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     thread,
@@ -61,7 +62,8 @@ pub(super) fn at_any_moment(world: &World) -> Result<()> {
     let steady = Steady::start(world)?;
     let mut moments = Moments(0x00ca_20b5);
     let mut pods: Vec<Short<'_>> = Vec::new();
-    for round in 0..if world.full() { ROUNDS_OF_FULL } else { ROUNDS } {
+    let rounds = if world.full() { ROUNDS_OF_FULL } else { ROUNDS };
+    for round in 0..rounds {
         let moment = moments.next();
         one_round(world, round, moment, &mut pods)
             .and_then(|()| steady.unchanged())
@@ -75,7 +77,26 @@ pub(super) fn at_any_moment(world: &World) -> Result<()> {
     only_steady_is_left(world, &steady)?;
     let lines = numbered(&steady.log())?;
     ensure!(lines > 100, "only {lines} lines were written");
-    Ok(())
+    let ends = each_end_is_there_once(world, rounds)?;
+    world.say(&format!(
+        "{rounds} kills of the agent at seeded moments: {ends} ends, each recorded once; {} of them while no agent lived, \
+         with code, cause and time as they were; {lines} lines of a log without a gap",
+        rounds - 1
+    ))
+}
+
+/// Of the short pods' attempts; how many.
+fn each_end_is_there_once(world: &World, rounds: u64) -> Result<usize> {
+    let rows = world.read("/carob/v1/ledger")?;
+    let rows = rows["items"].as_array().context("the ledger has no items")?;
+    let short = rows.iter().filter(|row| row["pod"].as_str().is_some_and(|pod| pod.starts_with("short-")));
+    let ended = short.filter(|row| row["end"].is_object());
+    let ids: Vec<String> =
+        ended.map(|row| format!("{} {} {}", row["uid"], row["container"], row["attempt"])).collect();
+    let once: BTreeSet<&String> = ids.iter().collect();
+    ensure!(once.len() == ids.len(), "an end is recorded twice: {ids:?}");
+    ensure!(ids.len() as u64 >= 2 * rounds - 1, "only {} ends of {rounds} pods are recorded", ids.len());
+    Ok(ids.len())
 }
 
 /// Seeded, so that a failure can be had again (as far as a machine repeats itself).
