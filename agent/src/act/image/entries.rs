@@ -95,8 +95,14 @@ impl Budget {
 
     fn spend(&mut self, size: u64) -> Result<(), Fault> {
         let too_big = Fault::TooBig { limit: self.bytes.1 };
-        self.entries.0 = self.entries.0.checked_sub(1).ok_or(Fault::TooMany { limit: self.entries.1 })?;
+        self.spend_entries(1)?;
         self.bytes.0 = self.bytes.0.checked_sub(size.saturating_add(BLOCK)).ok_or(too_big)?;
+        Ok(())
+    }
+
+    fn spend_entries(&mut self, count: u64) -> Result<(), Fault> {
+        let left = self.entries.0.checked_sub(count).ok_or(Fault::TooMany { limit: self.entries.1 })?;
+        self.entries.0 = left;
         Ok(())
     }
 }
@@ -121,6 +127,14 @@ impl Name {
 
     pub(super) fn parent(&self) -> Self {
         Self(self.0.parent().map(Path::to_owned).unwrap_or_default())
+    }
+
+    /// Itself and all above it but the root, the topmost first.
+    pub(super) fn from_the_top(&self) -> Vec<Self> {
+        let mut names: Vec<Self> = self.0.ancestors().map(|path| Self(path.to_owned())).collect();
+        names.retain(|name| *name != Self::root());
+        names.reverse();
+        names
     }
 
     /// The last component; none for the root.
@@ -199,6 +213,11 @@ impl<'a, 'b, R: Read> Entries<'a, 'b, R> {
     pub(super) fn new(archive: &'a mut tar::Archive<R>, budget: &'b mut Budget) -> Result<Self, Fault> {
         let raw = archive.entries().map_err(|source| Fault::Read { source })?.raw(true);
         Ok(Self { raw, budget })
+    }
+
+    /// Directories that the archive did not list but its names need count like entries.
+    pub(super) fn charge(&mut self, directories: u64) -> Result<(), Fault> {
+        self.budget.spend_entries(directories)
     }
 
     /// The next entry. The body of the one before need not have been read.

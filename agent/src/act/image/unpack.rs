@@ -7,6 +7,7 @@
 //! Digests are checked before, and durability is seen to after, by the store.
 
 use std::{
+    cell::Cell,
     ffi::OsStr,
     fs::File,
     io::{self, Read},
@@ -59,6 +60,7 @@ pub(super) fn unpack(
     let mut tree = Tree::open(tree, junk)?;
     while let Some(entry) = entries.next()? {
         tree.add(entry)?;
+        entries.charge(tree.unlisted.take())?;
     }
     tree.finish()
 }
@@ -67,6 +69,8 @@ struct Tree {
     root: OwnedFd,
     junk: OwnedFd,
     displaced: u64,
+    /// Directories made for the last entry although none of the archive's was one.
+    unlisted: Cell<u64>,
     /// A directory's time is set last: each entry made in it changes it.
     times: Vec<(Name, Timespec)>,
     /// Bytes of names in `times`.
@@ -97,7 +101,15 @@ impl Tree {
                 .map_err(fault("open the directory of", &Name::root()))
         };
         let (root, junk) = (directory(tree)?, directory(junk)?);
-        Ok(Self { root, junk, displaced: 0, times: Vec::new(), remembered: 0, unpacked: Unpacked::default() })
+        Ok(Self {
+            root,
+            junk,
+            displaced: 0,
+            unlisted: Cell::new(0),
+            times: Vec::new(),
+            remembered: 0,
+            unpacked: Unpacked::default(),
+        })
     }
 
     fn add<R: Read>(&mut self, entry: Entry<'_, R>) -> Result<(), Fault> {
@@ -150,12 +162,26 @@ impl Tree {
     fn made(&self, directory: &Name, access: OFlags) -> Result<OwnedFd, Fault> {
         let opened = match self.beneath(directory, access) {
             Err(Errno::NOENT | Errno::NOTDIR) => {
-                self.place(directory)?.make_directory()?;
+                self.make_all(directory)?;
                 self.beneath(directory, access)
             }
             opened => opened,
         };
         opened.map_err(fault("open", directory))
+    }
+
+    /// From the top, and not by calling itself: a name may have two thousand parts.
+    fn make_all(&self, directory: &Name) -> Result<(), Fault> {
+        for name in directory.from_the_top() {
+            if !matches!(self.beneath(&name, OFlags::PATH), Err(Errno::NOENT | Errno::NOTDIR)) {
+                continue;
+            }
+            let parent = self.beneath(&name.parent(), OFlags::PATH).map_err(fault("open", &name))?;
+            let last = name.last().ok_or_else(|| Fault::Name { name: name.to_string() })?;
+            Place { parent, name: last, full: &name }.make_directory()?;
+            self.unlisted.set(self.unlisted.get() + 1);
+        }
+        Ok(())
     }
 
     fn place<'a>(&self, name: &'a Name) -> Result<Place<'a>, Fault> {
@@ -610,6 +636,23 @@ mod tests {
         check_refused(Tar::new().of(EntryType::new(b'V'), "a").done(), "unknown type 'V'");
         let many = (0..1001).fold(Tar::new(), |tar, _| tar.file("a", ""));
         check_refused(many.done(), "more than 1000 entries");
+        // One entry whose name asks for as many directories.
+        let deep = [&b"a/".repeat(1001)[..], b"x"].concat();
+        check_refused(Tar::new().pax("path", &deep).file("x", "").done(), "more than 1000 entries");
+    }
+
+    #[test]
+    fn the_deepest_name_is_made_on_the_stack_that_the_agent_has() {
+        let deep = [&b"a/".repeat(2000)[..], b"x"].concat();
+        let layer = Tar::new().pax("path", &deep).file("x", "1").done();
+        let unpacks = move || {
+            let temporary = Temporary::new();
+            let (tree, junk) = (temporary.path().join("tree"), temporary.path().join("junk"));
+            [&tree, &junk].map(|dir| fs::create_dir(dir).unwrap());
+            unpack(&layer[..], &tree, &junk, &mut Budget::new(3000, 1 << 20)).unwrap();
+            assert!(tree.join("a/a/a/a").is_dir());
+        };
+        std::thread::Builder::new().stack_size(crate::config::STACK).spawn(unpacks).unwrap().join().unwrap();
     }
 
     #[test]
