@@ -4,6 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
+    path::Path,
     process::Stdio,
     time::Instant,
 };
@@ -29,6 +30,9 @@ use crate::{
 pub(crate) struct Words {
     /// Only this; else all
     name: Option<Bench>,
+    /// In the virtual machine the binary that is shipped, linked as a whole: that takes a quarter of an hour more
+    #[arg(long)]
+    dist: bool,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -44,12 +48,13 @@ enum Bench {
 pub(crate) fn run(place: &Place, words: &Words) -> Result<()> {
     let all = [Bench::Programs, Bench::Agent, Bench::Scrape];
     build::all(place)?;
+    let dist = words.dist.then(|| build::dist(place, HOST)).transpose()?;
     let mut heard = Heard::default();
     for bench in words.name.map_or(all.to_vec(), |name| vec![name]) {
         match bench {
             Bench::Programs => on_this_machine(place, &mut heard)?,
-            Bench::Agent => in_a_guest(place, "agent", &mut heard)?,
-            Bench::Scrape => in_a_guest(place, "scrape", &mut heard)?,
+            Bench::Agent => in_a_guest(place, "agent", dist.as_deref(), &mut heard)?,
+            Bench::Scrape => in_a_guest(place, "scrape", dist.as_deref(), &mut heard)?,
         }
     }
     heard.table();
@@ -79,11 +84,14 @@ fn on_this_machine(place: &Place, heard: &mut Heard) -> Result<()> {
     Ok(())
 }
 
-fn in_a_guest(place: &Place, name: &str, heard: &mut Heard) -> Result<()> {
+/// With the binary at `dist` if there is one, else with the tested one.
+fn in_a_guest(place: &Place, name: &str, dist: Option<&Path>, heard: &mut Heard) -> Result<()> {
     let machine = Machine::prepared(place)?;
     let saved = Saved::made(place, &machine)?;
     let dir = RunDir::new(place, "bench")?;
-    let payload = Payload::new(place, &machine.busybox, dir.path())?.disk()?;
+    let payload = Payload::new(place, &machine.busybox, dir.path())?;
+    dist.map_or(Ok(()), |carob| payload.add("bin", carob))?;
+    let payload = payload.disk()?;
     let mut guest = Guest::restore(&machine, &saved, &payload, Console::Logged, dir.path())?;
     guest.go(&["bench", name])?;
     while !heard.done() {
