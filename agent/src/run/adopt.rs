@@ -164,6 +164,7 @@ impl Agent {
             tracing::warn!(error = %e, attempt = %id, "its standard input is not held open");
         }
         self.tools.hold(&id, pidfd.clone());
+        self.make_known(process);
         self.goes_on_counting(&id, process.cgroup);
         let live =
             Live { id: id.clone(), pid: process.pid, cgroup: process.cgroup, started: process.started };
@@ -188,6 +189,19 @@ impl Agent {
         let desk = self.desk();
         let Process { cgroup, pid, started, .. } = *process;
         tokio::spawn(async move { desk.watch(id, cgroup, pid, started, pidfd).await });
+    }
+
+    /// Programs that were loaded anew, or were not there when it was started, do not know it yet.
+    fn make_known(&self, process: &Process) {
+        let Some(probes) = &self.tools.probes else { return };
+        let Process { cgroup, pid, start_ticks, .. } = *process;
+        if !matches!(probes.owner(cgroup), Ok(None)) {
+            return;
+        }
+        let known = probes.own(cgroup).and_then(|()| probes.set_main(cgroup, pid, start_ticks));
+        if let Err(e) = known {
+            tracing::warn!(error = %chain(&e), cgroup = cgroup.0, "the kernel programs cannot be told of a container");
+        }
     }
 
     /// The kernel still counts in the attempt's cgroup.

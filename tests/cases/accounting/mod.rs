@@ -57,6 +57,7 @@ pub(crate) fn cases() -> Vec<Case> {
             limit: Duration::from_secs(300),
             run: storm::while_upgraded,
         },
+        case("programs_that_know_nobody_learn_who_runs", storm::after_programs_went),
         case("all_sources_agreed_on_every_death", no_mismatch),
         // Last: from here on records have been lost.
         case("a_full_ring_loses_detail_and_says_how_much", storm::with_a_full_ring),

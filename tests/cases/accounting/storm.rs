@@ -153,6 +153,20 @@ pub(super) fn while_upgraded(world: &World) -> Result<()> {
     ))
 }
 
+/// As after an upgrade to another layout, or a start without programs.
+pub(super) fn after_programs_went(world: &World) -> Result<()> {
+    ready(world)?;
+    let pod = Pod::apply(world, "unknown", &one("unknown", "sleep", "", ""))?;
+    pod.await_running("main")?;
+    world.stop()?;
+    fs::remove_dir_all(PINS).with_context(|| format!("remove {PINS}"))?;
+    world.start()?;
+    kill_process(pid(pod.main_pid("main", 0)?)?, Signal::KILL).context("kill it")?;
+    let end = pod.end("main", 0)?;
+    ensure!(end["source"] == "kernel" && end["cause"] == "host", "the ledger says {end}");
+    Ok(())
+}
+
 fn pid(pid: i32) -> Result<Pid> {
     Pid::from_raw(pid).with_context(|| format!("{pid} is no process"))
 }

@@ -652,7 +652,12 @@ mod tests {
             unpack(&layer[..], &tree, &junk, &mut Budget::new(3000, 1 << 20)).unwrap();
             assert!(tree.join("a/a/a/a").is_dir());
         };
-        std::thread::Builder::new().stack_size(crate::config::STACK / 4).spawn(unpacks).unwrap().join().unwrap();
+        std::thread::Builder::new()
+            .stack_size(crate::config::STACK / 4)
+            .spawn(unpacks)
+            .unwrap()
+            .join()
+            .unwrap();
     }
 
     #[test]
