@@ -130,7 +130,7 @@ impl Name {
     }
 
     /// Itself and all above it but the root, the topmost first.
-    pub(super) fn from_the_top(&self) -> Vec<Self> {
+    pub(super) fn topmost_first(&self) -> Vec<Self> {
         let mut names: Vec<Self> = self.0.ancestors().map(|path| Self(path.to_owned())).collect();
         names.retain(|name| *name != Self::root());
         names.reverse();

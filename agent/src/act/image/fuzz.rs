@@ -77,7 +77,9 @@ fn fuzz_layers() {
         let temporary = Temporary::new();
         let root = temporary.path();
         let (tree, junk, outside) = (root.join("in/tree"), root.join("junk"), root.join("outside"));
-        [&tree, &junk, &outside].map(|dir| fs::create_dir_all(dir).unwrap());
+        for dir in [&tree, &junk, &outside] {
+            fs::create_dir_all(dir).unwrap();
+        }
         fs::write(outside.join("file"), "as it was").unwrap();
         let layer = pieces.iter().fold(Tar::new(), added).done();
         // Refused or not: what it has made by then counts.

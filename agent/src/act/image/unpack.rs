@@ -172,7 +172,7 @@ impl Tree {
 
     /// From the top, and not by calling itself: a name may have two thousand parts.
     fn make_all(&self, directory: &Name) -> Result<(), Fault> {
-        for name in directory.from_the_top() {
+        for name in directory.topmost_first() {
             if !matches!(self.beneath(&name, OFlags::PATH), Err(Errno::NOENT | Errno::NOTDIR)) {
                 continue;
             }
@@ -648,7 +648,9 @@ mod tests {
         let unpacks = move || {
             let temporary = Temporary::new();
             let (tree, junk) = (temporary.path().join("tree"), temporary.path().join("junk"));
-            [&tree, &junk].map(|dir| fs::create_dir(dir).unwrap());
+            for dir in [&tree, &junk] {
+                fs::create_dir(dir).unwrap();
+            }
             unpack(&layer[..], &tree, &junk, &mut Budget::new(3000, 1 << 20)).unwrap();
             assert!(tree.join("a/a/a/a").is_dir());
         };
