@@ -193,7 +193,7 @@ where
             let order = Order { spec, container, attempt, given };
             let result = start(&tools, &order, record).await;
             if result.is_err() {
-                clear_failed(&tools, &order.id()).await;
+                remains::clear_failed(&tools, &order.id()).await;
             }
             Outcome::Started { container, attempt, result }
         }
@@ -226,14 +226,6 @@ where
                 blocking(move || mounts::remove_dir(&logs).and_then(|()| mounts::remove_links(&links))).await,
             )
         }
-    }
-}
-
-/// Nothing ran in it whose ends would count.
-async fn clear_failed(tools: &Arc<Tools>, id: &AttemptId) {
-    match remains::clear(tools, id).await {
-        Ok(departed) => departed.into_iter().for_each(|departed| tools.disown(departed.cgroup)),
-        Err(e) => tracing::warn!(error = %chain(&e), attempt = %id, "remains of a failed start are left"),
     }
 }
 

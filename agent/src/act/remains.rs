@@ -6,7 +6,7 @@ use std::{os::fd::OwnedFd, path::Path, sync::Arc, time::Duration};
 use rustix::fs::{Mode, OFlags};
 use tokio::io::Interest;
 
-use super::{Tools, container::Error, mounts};
+use super::{Tools, chain, container::Error, mounts};
 use crate::{
     cgroup::{self, Cgroup},
     pod::{AttemptId, CgroupId},
@@ -34,6 +34,14 @@ pub(crate) async fn clear(tools: &Arc<Tools>, id: &AttemptId) -> Result<Option<D
     let (tools, id) = (tools.clone(), id.clone());
     let cleared = tokio::task::spawn_blocking(move || sweep(&tools, &id)).await;
     cleared.map_err(|e| Error::Child { step: "clear the attempt away", source: e.into() })?
+}
+
+/// The same after a start that failed: nothing ran in it whose ends would count.
+pub(super) async fn clear_failed(tools: &Arc<Tools>, id: &AttemptId) {
+    match clear(tools, id).await {
+        Ok(departed) => departed.into_iter().for_each(|departed| tools.disown(departed.cgroup)),
+        Err(e) => tracing::warn!(error = %chain(&e), attempt = %id, "remains of a failed start are left"),
+    }
 }
 
 /// Ends what is in a cgroup, and comes back when nothing is.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    metrics::{self, Counting, Moment, Places},
+    metrics::{self, Moment, Places},
     picture::Picture,
 };
 
@@ -34,7 +34,6 @@ pub(super) struct Pictures(pub(super) watch::Receiver<Arc<Picture>>);
 pub(super) struct Usage {
     pub(super) picture: watch::Receiver<Arc<Picture>>,
     pub(super) config: Arc<Config>,
-    pub(super) counting: Counting,
 }
 
 /// `GET /version`.
@@ -71,9 +70,9 @@ pub(super) async fn ready(State(Pictures(picture)): State<Pictures>) -> Result<&
 }
 
 /// `GET /metrics`.
-pub(super) async fn metrics(State(usage): State<Usage>, headers: HeaderMap) -> Response {
-    let picture = usage.picture.borrow().clone();
-    packed::page(&headers, |format| metrics::page(&picture, &usage.counting, format))
+pub(super) async fn metrics(State(Pictures(picture)): State<Pictures>, headers: HeaderMap) -> Response {
+    let picture = picture.borrow().clone();
+    packed::page(&headers, |format| metrics::page(&picture, format))
 }
 
 /// `GET /metrics/probes`, as at a kubelet's port.

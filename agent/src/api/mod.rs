@@ -71,7 +71,6 @@ pub(crate) struct Api {
     /// The clock that nobody sets: rates.
     pub(crate) now: fn() -> Stamp,
     pub(crate) readings: metrics::Readings,
-    pub(crate) counting: metrics::Counting,
 }
 
 /// Serves the whole API to root and to the agent's own user. Ends only with the runtime.
@@ -84,7 +83,6 @@ pub(crate) async fn serve_socket(api: Api, listener: UnixListener) -> io::Result
 pub(crate) async fn serve_metrics(
     picture: watch::Receiver<Arc<Picture>>,
     config: Arc<Config>,
-    counting: metrics::Counting,
     listener: TcpListener,
 ) -> io::Result<()> {
     let router = Router::new()
@@ -94,7 +92,7 @@ pub(crate) async fn serve_metrics(
         .route("/healthz", get(about::healthy))
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .with_state(Usage { picture, config, counting });
+        .with_state(Usage { picture, config });
     axum::serve(listener, router).await
 }
 
@@ -164,8 +162,7 @@ impl FromRef<Arc<Api>> for Pictures {
 
 impl FromRef<Arc<Api>> for Usage {
     fn from_ref(api: &Arc<Api>) -> Self {
-        let (picture, config) = (api.picture.clone(), api.config.clone());
-        Self { picture, config, counting: api.counting.clone() }
+        Self { picture: api.picture.clone(), config: api.config.clone() }
     }
 }
 

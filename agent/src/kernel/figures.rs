@@ -18,6 +18,8 @@ use aya::programs::{
 use carob_ebpf::program;
 use thiserror::Error;
 
+use crate::pod::counts::Ran;
+
 /// Every program that can be pinned. Those of an OOM kill's limit are not, where the kernel cannot have them.
 const PROGRAMS: [&str; 5] =
     [program::EXIT, program::SIGNAL, program::VICTIM, program::OOM_BEGIN, program::OOM_END];
@@ -34,16 +36,6 @@ pub(crate) enum FiguresError {
     },
     #[error("find the kernel programs")]
     Programs(#[source] Box<ProgramError>),
-}
-
-/// What the kernel says of one program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Figures {
-    pub(crate) program: &'static str,
-    /// How often it ran and how long that took, since it was loaded and while the kernel counted. Absent when it does not.
-    pub(crate) runs: Option<(u64, Duration)>,
-    /// How often it was passed over because one was at work on that processor. Always counted, from Linux 5.12.
-    pub(crate) misses: Option<u64>,
 }
 
 /// The programs of the pins, open. That keeps none of them attached.
@@ -81,7 +73,7 @@ impl Programs {
     }
 
     /// What the kernel says now. Who cannot be read is left out.
-    pub(crate) fn figures(&self) -> Vec<Figures> {
+    pub(crate) fn figures(&self) -> Vec<Ran> {
         let counting = fs::read_to_string(COUNTING).is_ok_and(|text| text.trim() == "1");
         let about =
             |fd: &ProgramFd| fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd()));
@@ -94,13 +86,13 @@ fn program_of(link: &Path) -> Result<u32, LinkError> {
     Ok(FdLink::from(PinnedLink::from_pin(link)?).info()?.program_id())
 }
 
-fn parsed(program: &'static str, about: &str, counting: bool) -> Figures {
+fn parsed(program: &'static str, about: &str, counting: bool) -> Ran {
     let number = |name: &str| {
         let line = about.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line?.trim().parse().ok()
     };
     let runs = number("run_cnt").zip(number("run_time_ns").map(Duration::from_nanos));
-    Figures { program, runs: runs.filter(|_| counting), misses: number("recursion_misses") }
+    Ran { program, runs: runs.filter(|_| counting), misses: number("recursion_misses") }
 }
 
 #[cfg(test)]
@@ -114,7 +106,7 @@ mod tests {
 
     #[test]
     fn runs_are_told_only_while_they_are_counted() {
-        let figures = |runs, misses| Figures { program: "p", runs, misses };
+        let figures = |runs, misses| Ran { program: "p", runs, misses };
         let ran = Some((12, Duration::from_micros(1500)));
         assert_eq!(parsed("p", ABOUT, true), figures(ran, Some(3)));
         assert_eq!(parsed("p", ABOUT, false), figures(None, Some(3)));

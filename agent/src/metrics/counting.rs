@@ -1,44 +1,17 @@
 //! What the kernel programs count of each container's processes: the counts that are written down, and those of the cgroup
 //! that is still there, read when it is asked for.
 
-use std::{fmt, sync::Arc};
-
 use super::family::{Family, Series};
 use crate::{
-    picture::{Picture, PodPicture},
-    pod::{
-        CgroupId,
-        counts::{Counts, Tally},
-    },
+    picture::{Picture, PodPicture, meter::Meter},
+    pod::counts::{Counts, Tally},
 };
 
-/// Reads what is counted in a cgroup now. `None`: nothing is.
-#[derive(Clone)]
-pub(crate) struct Counting(Arc<dyn Fn(CgroupId) -> Option<Counts> + Send + Sync>);
-
-impl Counting {
-    pub(crate) fn new(read: impl Fn(CgroupId) -> Option<Counts> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(read))
-    }
-
-    /// Nothing rather than less than there was, should the cgroup have been closed since the picture was taken.
-    fn of(&self, tally: Tally) -> Option<Counts> {
-        let running = tally.cgroup.map_or(Some(Counts::default()), |cgroup| (self.0)(cgroup))?;
-        Some(tally.written + running)
-    }
-}
-
-impl fmt::Debug for Counting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Counting")
-    }
-}
-
 /// Without the programs nothing is counted, and zeros would say that nothing happened.
-pub(super) fn families(picture: &Picture, counting: &Counting) -> Vec<Family> {
+pub(super) fn families(picture: &Picture) -> Vec<Family> {
     let heard = picture.health.deaf.is_none();
     let pods = picture.pods.values().filter(|_| heard);
-    let counted: Vec<_> = pods.flat_map(|pod| of_pod(pod, counting)).collect();
+    let counted: Vec<_> = pods.flat_map(|pod| of_pod(pod, &picture.meter)).collect();
     let family = |name, help, count: fn(&Counts) -> u64| {
         let series = counted.iter().map(|(labels, counts)| Series::new(*labels, count(counts) as f64));
         Family::counter(name, help, series.collect())
@@ -70,7 +43,7 @@ pub(super) fn families(picture: &Picture, counting: &Counting) -> Vec<Family> {
 
 type Labels<'a> = [(&'static str, &'a str); 3];
 
-fn of_pod<'a>(pod: &'a PodPicture, counting: &Counting) -> Vec<(Labels<'a>, Counts)> {
+fn of_pod<'a>(pod: &'a PodPicture, meter: &Meter) -> Vec<(Labels<'a>, Counts)> {
     let name = &pod.spec.name;
     let one = |(container, tally): (&'a crate::pod::Container, &Tally)| {
         let labels = [
@@ -78,7 +51,13 @@ fn of_pod<'a>(pod: &'a PodPicture, counting: &Counting) -> Vec<(Labels<'a>, Coun
             ("pod", name.name.as_str()),
             ("container", container.name.as_str()),
         ];
-        Some((labels, counting.of(*tally)?))
+        Some((labels, sum(*tally, meter)?))
     };
     pod.spec.containers.iter().zip(&pod.tallies).filter_map(one).collect()
+}
+
+/// Nothing rather than less than there was, should the cgroup have been closed since the picture was taken.
+fn sum(tally: Tally, meter: &Meter) -> Option<Counts> {
+    let running = tally.cgroup.map_or(Some(Counts::default()), |cgroup| meter.counts(cgroup))?;
+    Some(tally.written + running)
 }

@@ -18,7 +18,6 @@ mod tests;
 mod text;
 
 pub(crate) use self::cadvisor::Places;
-pub(crate) use self::counting::Counting;
 use self::family::Family;
 pub(crate) use self::summary::{Moment, Readings, summary};
 use crate::picture::Picture;
@@ -65,12 +64,12 @@ impl Format {
 }
 
 /// The page of one moment.
-pub(crate) fn page(picture: &Picture, counting: &Counting, format: Format) -> String {
+pub(crate) fn page(picture: &Picture, format: Format) -> String {
     let mut families = ksm::families(picture);
     families.extend(own::families(picture));
     families.extend(stages::families(picture));
     families.extend(programs::families(picture));
-    families.extend(counting::families(picture, counting));
+    families.extend(counting::families(picture));
     written(families, format)
 }
 

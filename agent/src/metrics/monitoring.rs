@@ -4,10 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{
-    Format, cadvisor, page,
-    tests::{counting, picture},
-};
+use super::{Format, cadvisor, page, tests::picture};
 
 const RULES: &str = include_str!("../../../monitoring/rules.yml");
 const RULES_TEST: &str = include_str!("../../../monitoring/rules.test.yml");
@@ -20,7 +17,7 @@ const ALONE: [&str; 5] = ["and", "or", "unless", "bool", "offset"];
 
 /// The names of all series on the agent's two pages.
 fn exported(test: &str) -> BTreeSet<String> {
-    let pages = page(&picture(), &counting(), Format::Text) + &cadvisor::full_page(test);
+    let pages = page(&picture(), Format::Text) + &cadvisor::full_page(test);
     let series = pages.lines().filter(|line| !line.starts_with('#'));
     series.filter_map(|line| Some(line.split(['{', ' ']).next()?.to_owned())).collect()
 }

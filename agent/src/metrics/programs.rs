@@ -1,10 +1,10 @@
 //! How often the kernel programs ran, and what that cost.
 
 use super::family::{Family, Series};
-use crate::picture::{Picture, programs::Ran};
+use crate::{picture::Picture, pod::counts::Ran};
 
 pub(super) fn families(picture: &Picture) -> Vec<Family> {
-    let all = picture.programs.read();
+    let all = picture.meter.programs();
     let series = |value: fn(&Ran) -> Option<f64>| {
         all.iter().filter_map(|ran| Some(Series::new([("program", ran.program)], value(ran)?))).collect()
     };

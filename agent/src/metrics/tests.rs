@@ -13,12 +13,12 @@ use crate::{
     picture::{
         Health, PodPicture, Total,
         counted::{Answered, Probings},
-        programs::{Meter, Ran},
+        meter::Meter,
         stages::{Stage, Stages},
     },
     pod::{
         AttemptId, CgroupId, Container, Pid, PodName, PodUid, Role, Spec, Stamp,
-        counts::{Counts, Tally},
+        counts::{Counts, Ran, Tally},
         probe::ProbeKind,
         status::{
             BootId, Condition, ContainerState, ContainerStatus, Ended, Live, Phase, PodStatus, Readiness,
@@ -121,9 +121,9 @@ fn pod(
 }
 
 /// What the kernel counts in the cgroup of the one attempt that runs.
-pub(super) fn counting() -> Counting {
+fn counts(cgroup: CgroupId) -> Option<Counts> {
     let counts = Counts { main_exits: 0, other_exits: 40, oom_kills: 1, lost_records: 0 };
-    Counting::new(move |cgroup| (cgroup == CgroupId(8)).then_some(counts))
+    (cgroup == CgroupId(8)).then_some(counts)
 }
 
 fn name(namespace: &str, name: &str) -> PodName {
@@ -216,7 +216,7 @@ pub(super) fn picture() -> Picture {
         ],
         health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, ..Health::default() },
         stages: stages(),
-        programs: Meter::new(programs),
+        meter: Meter::new(programs, counts),
     }
 }
 
@@ -229,7 +229,7 @@ fn the_pages_are_as_they_were_agreed() {
         assert_eq!(differs, None, "{format:?}");
         assert_eq!(page, golden, "{format:?}");
     };
-    let whole = |format| page(&picture(), &counting(), format);
+    let whole = |format| page(&picture(), format);
     let probes = |format| probes_page(&picture(), format);
     check(&whole, Format::Text, include_str!("golden/page.txt"));
     check(&whole, Format::OpenMetrics, include_str!("golden/page.openmetrics"));
@@ -269,8 +269,8 @@ fn every_family_says_what_it_is_before_its_series_and_no_series_comes_twice() {
     };
     let (of_spread, of_kind) = (["_bucket", "_sum", "_count"], ["_total", "_info"]);
     let all = [&of_spread[..], &of_kind].concat();
-    check(&page(&picture(), &counting(), Format::Text), &of_spread, 20);
-    check(&page(&picture(), &counting(), Format::OpenMetrics), &all, 20);
+    check(&page(&picture(), Format::Text), &of_spread, 20);
+    check(&page(&picture(), Format::OpenMetrics), &all, 20);
     check(&probes_page(&picture(), Format::Text), &of_spread, 2);
     check(&probes_page(&picture(), Format::OpenMetrics), &all, 2);
 }
@@ -281,7 +281,7 @@ fn without_pods_the_agent_still_speaks_for_itself() {
     picture.pods.clear();
     picture.totals.clear();
     picture.health.deaf = Some("no BTF".to_owned());
-    let page = page(&picture, &counting(), Format::Text);
+    let page = page(&picture, Format::Text);
     assert!(
         page.contains("carob_kernel_programs 0\n")
             && page.contains("kube_node_status_condition{")
@@ -294,7 +294,7 @@ fn without_pods_the_agent_still_speaks_for_itself() {
 fn a_time_that_is_not_known_is_left_out() {
     let mut picture = picture();
     picture.offsets.clear();
-    let page = page(&picture, &counting(), Format::Text);
+    let page = page(&picture, Format::Text);
     assert!(!page.contains("kube_pod_start_time") && page.contains("kube_pod_created"), "{page}");
 }
 

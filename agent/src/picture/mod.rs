@@ -2,12 +2,12 @@
 //! and `metrics` read only this, the store and cgroup files.
 
 pub(crate) mod counted;
-pub(crate) mod programs;
+pub(crate) mod meter;
 pub(crate) mod stages;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
-use self::{counted::Probings, programs::Meter, stages::Stages};
+use self::{counted::Probings, meter::Meter, stages::Stages};
 use crate::pod::{
     PodName, Spec, Stamp,
     counts::Tally,
@@ -31,7 +31,7 @@ pub(crate) struct Picture {
     pub(crate) totals: Vec<Total>,
     pub(crate) health: Health,
     pub(crate) stages: Arc<Stages>,
-    pub(crate) programs: Meter,
+    pub(crate) meter: Meter,
 }
 
 /// What the box has.

@@ -1,6 +1,9 @@
-//! What the kernel counts of a container's processes. Plain numbers.
+//! What the kernel counts of a container's processes, and of the programs that count them. Plain numbers.
 
-use std::ops::{Add, AddAssign};
+use std::{
+    ops::{Add, AddAssign},
+    time::Duration,
+};
 
 use serde::Serialize;
 
@@ -37,6 +40,16 @@ impl AddAssign for Counts {
     fn add_assign(&mut self, more: Self) {
         *self = *self + more;
     }
+}
+
+/// What the kernel says of one of its programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ran {
+    pub(crate) program: &'static str,
+    /// How often it ran and how long that took, since it was loaded and while the kernel counted. Absent when it does not.
+    pub(crate) runs: Option<(u64, Duration)>,
+    /// How often it was passed over because one was at work on that processor. Always counted, from Linux 5.12.
+    pub(crate) misses: Option<u64>,
 }
 
 /// What is counted of one container of a pod: written down of the attempts that are gone, and still counted in a cgroup.

@@ -41,7 +41,7 @@ impl Agent {
             totals,
             health,
             stages: self.stages.clone(),
-            programs: before.programs.clone(),
+            meter: before.meter.clone(),
         }));
     }
 

@@ -13,7 +13,6 @@ use tokio::{
 use super::{
     Agent, Wakers, clock, exec, given, heard, images, manifests,
     systemd::{self, Notifier},
-    tally,
 };
 use crate::{
     act::{
@@ -24,15 +23,12 @@ use crate::{
     cgroup::CONTROLLERS,
     config::Config,
     kernel::{
-        figures::{Figures, Programs},
+        figures::Programs,
         load,
         probes::{ProbeError, Probes},
     },
-    metrics::{Counting, Readings},
-    picture::{
-        Health, Picture,
-        programs::{Meter, Ran},
-    },
+    metrics::Readings,
+    picture::{Health, Picture, meter::Meter},
     store::Store,
 };
 
@@ -67,7 +63,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let (notes, waiting) = mpsc::channel(NOTES);
     let mut first = blank(&config, boot.clone());
-    first.programs = tools.probes.as_ref().map_or_else(Meter::default, |_| meter(&config));
+    first.meter = tools.probes.clone().map_or_else(Meter::default, |probes| meter(&config, probes));
     // The API answers before the first turn, and its dates are right from the beginning.
     first.offsets = store.journal().offsets().await.unwrap_or_default();
     first.offsets.insert(boot.clone(), clock::offset());
@@ -76,7 +72,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     let (commands, ordered) = mpsc::channel(16);
     exec::serve(tools.clone(), ordered);
     let doors = (ImageDoor { requests }, ExecDoor { requests: commands });
-    serve(&config, &store, &picture, doors, tally::counting(tools.probes.clone())).await?;
+    serve(&config, &store, &picture, doors).await?;
     manifests::watch(&config.manifests, notes.clone())
         .with_context(|| format!("cannot watch {}", config.manifests.display()))?;
     let mut agent = Agent {
@@ -163,16 +159,19 @@ fn fit(config: &Config) -> load::Fit {
     load::Fit { depth: config.attempt_depth(), ring: config.ring }
 }
 
-/// Who reads what the kernel counts of the programs. Without it only those figures are missing.
-fn meter(config: &Config) -> Meter {
-    let ran = |Figures { program, runs, misses }| Ran { program, runs, misses };
-    match Programs::open(&load::pins(&config.bpffs, fit(config))) {
-        Ok(programs) => Meter::new(move || programs.figures().into_iter().map(ran).collect()),
+/// Who reads what the kernel counts. If the programs themselves cannot be looked at, only their figures are missing.
+fn meter(config: &Config, probes: Arc<Probes>) -> Meter {
+    let programs = match Programs::open(&load::pins(&config.bpffs, fit(config))) {
+        Ok(programs) => Some(programs),
         Err(e) => {
             tracing::warn!(error = %act::chain(&e), "no figures of the kernel programs");
-            Meter::default()
+            None
         }
-    }
+    };
+    Meter::new(
+        move || programs.as_ref().map_or_else(Vec::new, Programs::figures),
+        move |cgroup| probes.counts(cgroup).ok().flatten(),
+    )
 }
 
 /// Opens the doors.
@@ -181,7 +180,6 @@ async fn serve(
     store: &Store,
     picture: &watch::Sender<Arc<Picture>>,
     (images, exec): (ImageDoor, ExecDoor),
-    counting: Counting,
 ) -> anyhow::Result<()> {
     let socket = config.socket();
     let listener = listen(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
@@ -198,7 +196,6 @@ async fn serve(
         clock: wall,
         now: clock::now,
         readings: Readings::default(),
-        counting: counting.clone(),
     };
     tokio::spawn(async move {
         if let Err(e) = api::serve_socket(api, listener).await {
@@ -212,7 +209,7 @@ async fn serve(
         tokio::spawn(async move {
             // Series that are missing from one page only would be gaps in every graph.
             let _first = picture.changed().await;
-            if let Err(e) = api::serve_metrics(picture, config, counting, listener).await {
+            if let Err(e) = api::serve_metrics(picture, config, listener).await {
                 tracing::error!(error = %e, "metrics have stopped");
             }
         });
@@ -242,6 +239,6 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
         totals: Vec::new(),
         health: Health::default(),
         stages: Arc::default(),
-        programs: Meter::default(),
+        meter: Meter::default(),
     }
 }

@@ -1,13 +1,11 @@
 //! What the kernel counted in a cgroup, written down when the cgroup is gone: the counts of a container outlive its
 //! attempts and the agent.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use super::{Agent, Desk};
 use crate::{
     act::{chain, remains::Departed},
-    kernel::probes::Probes,
-    metrics::Counting,
     pod::{CgroupId, PodUid, counts::Counts},
 };
 
@@ -73,9 +71,4 @@ impl Agent {
             self.tools.disown(cgroup);
         }
     }
-}
-
-/// Reads what is counted now, for whoever asks.
-pub(super) fn counting(probes: Option<Arc<Probes>>) -> Counting {
-    Counting::new(move |cgroup| probes.as_ref()?.counts(cgroup).ok().flatten())
 }

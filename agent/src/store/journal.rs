@@ -15,7 +15,6 @@ use super::{
 };
 use crate::pod::{
     AttemptId, CgroupId, Pid, PodName, PodUid, Stamp,
-    counts::Counts,
     status::{BootId, EarlyReason, Ended},
     verdict::Cause,
 };
@@ -109,19 +108,6 @@ impl Journal {
         let (ended, reason, cause) = (ended.clone(), reason.to_owned(), cause.to_owned());
         let attempted = format!("record the end of {}", ended.id);
         self.writer.write(attempted, Durability::Power, move |db| end(db, &ended, &reason, &cause)).await
-    }
-
-    /// Adds what the kernel counted in an attempt's cgroup to its row and to its container's sum, unless that has
-    /// happened. Gives back whose it was; `None`: there is no such row, or it was counted before.
-    pub(crate) async fn count(
-        &self,
-        boot: &BootId,
-        cgroup: CgroupId,
-        counts: Counts,
-    ) -> Result<Option<(PodUid, String)>, Error> {
-        let boot = boot.clone();
-        let attempted = format!("record what was counted in the cgroup {}", cgroup.0);
-        self.writer.write(attempted, Durability::Process, move |db| count(db, &boot, cgroup, counts)).await
     }
 
     /// Drops the pod's object and its totals: the pod is gone. Its ledger stays.
@@ -291,37 +277,6 @@ fn end(db: &Connection, ended: &Ended, reason: &str, cause: &str) -> Result<Coun
     Ok(Counted::Now)
 }
 
-fn count(
-    db: &Connection,
-    boot: &BootId,
-    cgroup: CgroupId,
-    counts: Counts,
-) -> Result<Option<(PodUid, String)>, Fault> {
-    let Counts { main_exits, other_exits, oom_kills, lost_records } = counts;
-    let numbers = [main_exits, other_exits, oom_kills, lost_records].map(u64::cast_signed);
-    let [main_exits, other_exits, oom_kills, lost_records] = numbers;
-    let whose = db
-        .prepare_cached(
-            "UPDATE attempt SET main_exits = ?3, other_exits = ?4, oom_kills = ?5, lost_records = ?6
-             WHERE cgroup = ?2 AND boot = ?1 AND main_exits IS NULL RETURNING uid, container",
-        )?
-        .query_row(
-            params![boot.0, cgroup.0.cast_signed(), main_exits, other_exits, oom_kills, lost_records],
-            |row| Ok((PodUid(row.get(0)?), row.get(1)?)),
-        )
-        .optional()?;
-    let Some((uid, container)) = whose else { return Ok(None) };
-    db.prepare_cached(
-        "INSERT INTO counted (uid, container, main_exits, other_exits, oom_kills, lost_records)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO UPDATE SET
-             main_exits = main_exits + excluded.main_exits, other_exits = other_exits + excluded.other_exits,
-             oom_kills = oom_kills + excluded.oom_kills, lost_records = lost_records + excluded.lost_records",
-    )?
-    .execute(params![uid.0, container, main_exits, other_exits, oom_kills, lost_records])?;
-    Ok(Some((uid, container)))
-}
-
 /// Whether the attempt has ended; `None` if it has no row.
 fn is_over(db: &Connection, id: &AttemptId) -> rusqlite::Result<Option<bool>> {
     db.prepare_cached(
@@ -423,6 +378,7 @@ mod tests {
     use crate::{
         picture::Total,
         pod::{
+            counts::Counts,
             flight::Flight,
             verdict::{LimitOwner, Source, Verdict, Victim, Why},
         },

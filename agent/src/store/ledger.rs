@@ -1,7 +1,5 @@
 //! Reading the ledger: who ran, how each ended, and how often. Writes nothing.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, params, types::ValueRef};
 
 use super::{
@@ -92,18 +90,6 @@ impl Journal {
         self.writer.read("read the ledger".to_owned(), move |db| select(db, &selector)).await
     }
 
-    /// What the kernel counted, of the attempts of a pod that are cleared away, by container.
-    pub(crate) async fn counted(&self, uid: &PodUid) -> Result<BTreeMap<String, Counts>, Error> {
-        let uid = uid.0.clone();
-        self.writer
-            .read(format!("read what was counted of the pod {uid}"), move |db| {
-                let mut query = db.prepare_cached("SELECT * FROM counted WHERE uid = ?1")?;
-                let rows = query.query_map([uid], |row| Ok((row.get("container")?, counts(row)?)))?;
-                Ok(rows.collect::<Result<_, _>>()?)
-            })
-            .await
-    }
-
     /// How often containers ended in each way, of pods that have not been forgotten.
     pub(crate) async fn totals(&self) -> Result<Vec<Total>, Error> {
         self.writer
@@ -145,7 +131,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     Ok(Row { attempt: attempt(row)?, end, counts })
 }
 
-fn counts(row: &rusqlite::Row<'_>) -> rusqlite::Result<Counts> {
+pub(super) fn counts(row: &rusqlite::Row<'_>) -> rusqlite::Result<Counts> {
     Ok(Counts {
         main_exits: unsigned(row, "main_exits")?,
         other_exits: unsigned(row, "other_exits")?,

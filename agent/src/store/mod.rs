@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "makes the database's directory")]
 
 mod column;
+mod counted;
 mod events;
 mod journal;
 mod ledger;

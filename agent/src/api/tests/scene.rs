@@ -29,7 +29,7 @@ use crate::{
     api::{Api, ExecDoor, ExecRequest, ImageDoor, ImageRequest, serve_socket},
     config::Config,
     manifest,
-    metrics::{Counting, Readings},
+    metrics::Readings,
     picture::{Health, Picture, PodPicture},
     pod::{
         AttemptId, CgroupId, Pid, PodUid, Role, Stamp,
@@ -66,7 +66,7 @@ pub(in crate::api) fn picture() -> Picture {
         totals: Vec::new(),
         health: Health::default(),
         stages: Arc::default(),
-        programs: crate::picture::programs::Meter::default(),
+        meter: crate::picture::meter::Meter::default(),
     }
 }
 
@@ -182,7 +182,6 @@ impl Scene {
             clock,
             now: Stamp::default,
             readings: Readings::default(),
-            counting: Counting::new(|_| None),
         };
         let listener = UnixListener::bind(dir.join("sock")).unwrap();
         tokio::spawn(serve_socket(api, listener));
