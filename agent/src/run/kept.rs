@@ -13,7 +13,7 @@ use crate::{
     },
     pod::{
         AttemptId, CgroupId, Spec, Stamp,
-        counts::Tally,
+        counts::{Counts, Tally},
         event::Weight,
         probe::HookKind,
         status::{BootId, Ended, Live},
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-use super::{news::News, stages::Course, storage::Measured, tally::Account, volumes::Projections};
+use super::{news::News, stages::Course, storage::Measured, volumes::Projections};
 
 /// How long a failed clean-up rests before the next try.
 const CLEAR_AGAIN: Duration = Duration::from_secs(10);
@@ -242,12 +242,11 @@ impl Kept {
     }
 
     /// What the kernel counted in an attempt's cgroup is on disk, and the cgroup gone.
-    pub(super) fn counted(&mut self, account: &Account) {
-        let Account { container, cgroup, counts, .. } = account;
-        let Some(index) = self.spec.containers.iter().position(|c| c.name == *container) else { return };
+    pub(super) fn counted(&mut self, container: &str, cgroup: CgroupId, counts: Counts) {
+        let Some(index) = self.spec.containers.iter().position(|c| c.name == container) else { return };
         let tally = &mut self.tallies[index];
-        tally.written += *counts;
-        if tally.cgroup == Some(*cgroup) {
+        tally.written += counts;
+        if tally.cgroup == Some(cgroup) {
             tally.cgroup = None;
         }
     }

@@ -47,7 +47,7 @@ use crate::{
     picture::{Picture, stages::Stages},
     plan::{self, Step, probe::Answer},
     pod::{
-        AttemptId, CgroupId, PodUid, Stamp,
+        AttemptId, PodUid, Stamp,
         event::{Again, Event},
         probe::ProbeKind,
         status::{BootId, Ended},
@@ -104,7 +104,7 @@ struct Agent {
     workloads: Vec<workloads::Maker>,
     node: given::Node,
     /// Cgroups whose counts are written down.
-    closed: Vec<CgroupId>,
+    closed: tally::Closed,
     /// Events of what is no pod, until the end of the turn.
     news: Vec<(Event, Again)>,
 }
@@ -234,7 +234,7 @@ impl Agent {
                     kept.ended(ended, remains, now);
                 }
             }
-            Note::Counted(account) => self.counted(&account),
+            Note::Counted(account) => self.counted(account),
             Note::Gone { uid } => {
                 self.pods.remove(&uid);
                 self.prune().await;

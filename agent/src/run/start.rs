@@ -93,7 +93,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         shelf: given::Shelf::default(),
         workloads: Vec::new(),
         node: given::Node::of(&config),
-        closed: Vec::new(),
+        closed: super::tally::Closed::default(),
         news: Vec::new(),
         config,
     };
