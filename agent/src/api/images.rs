@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Api,
     objects::{Answer, options},
+    pull::PullWord,
     refusal::Refusal,
 };
 
@@ -34,9 +35,22 @@ pub(crate) struct ImageDoor {
 /// What is wanted, and where the answer goes.
 #[derive(Debug)]
 pub(crate) enum ImageRequest {
-    Load { archive: Archive, reply: oneshot::Sender<Result<Vec<ImageRow>, ImageFault>> },
-    List { reply: oneshot::Sender<Result<Vec<ImageRow>, ImageFault>> },
-    Remove { name: String, reply: oneshot::Sender<Result<(), ImageFault>> },
+    Load {
+        archive: Archive,
+        reply: oneshot::Sender<Result<Vec<ImageRow>, ImageFault>>,
+    },
+    /// Whoever holds the other end of `words` waits for the image.
+    Pull {
+        name: String,
+        words: mpsc::Sender<PullWord>,
+    },
+    List {
+        reply: oneshot::Sender<Result<Vec<ImageRow>, ImageFault>>,
+    },
+    Remove {
+        name: String,
+        reply: oneshot::Sender<Result<(), ImageFault>>,
+    },
 }
 
 /// One image.
@@ -148,7 +162,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Answer {
 /// The query of `remove`.
 #[derive(Debug, Deserialize)]
 pub(super) struct NameQuery {
-    name: String,
+    pub(super) name: String,
 }
 
 /// `DELETE /carob/v1/images?name=…`.

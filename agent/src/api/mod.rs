@@ -17,6 +17,7 @@ mod objects;
 mod packed;
 mod piecewise;
 mod pod;
+mod pull;
 mod refusal;
 mod resize;
 mod resource;
@@ -40,10 +41,13 @@ use tokio::{
 };
 
 pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
-pub(crate) use self::images::{ImageDoor, ImageFault, ImageRequest, ImageRow};
 use self::{
     about::{Pictures, Usage},
     refusal::Refusal,
+};
+pub(crate) use self::{
+    images::{ImageDoor, ImageFault, ImageRequest, ImageRow},
+    pull::PullWord,
 };
 use crate::{
     config::Config,
@@ -151,6 +155,7 @@ fn own_routes() -> Router<Arc<Api>> {
         .route("/carob/v1/ledger", get(ledger::rows))
         .route("/carob/v1/gone/{plural}/{namespace}/{name}", get(objects::gone))
         .route("/carob/v1/exec/{namespace}/{name}", post(exec::collect))
+        .route("/carob/v1/images/pull", post(pull::pull))
         .route("/carob/v1/images", images.layer(DefaultBodyLimit::disable()))
 }
 

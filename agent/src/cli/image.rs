@@ -10,7 +10,7 @@ use super::{
     age,
     client::{Client, Payload, query},
     output::{self, say},
-    source,
+    pull, source,
     table::Table,
     why::bytes,
 };
@@ -19,7 +19,7 @@ const IMAGES: &str = "/carob/v1/images";
 /// Digits of an id that are enough to tell images apart, as docker shows them.
 const SHORT_ID: usize = 12;
 
-/// Load, list and remove images
+/// Pull, load, list and remove images
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Image {
     /// Load the images of a `docker save` or OCI archive
@@ -27,6 +27,11 @@ pub(crate) enum Image {
         /// The archive, or - for standard input
         #[arg(value_name = "FILE|-")]
         archive: String,
+    },
+    /// Pull images from their registries
+    Pull {
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
     },
     /// List the images
     Ls,
@@ -45,6 +50,7 @@ impl Image {
                 let answer = client.call(Method::POST, IMAGES, payload).await?;
                 say(&images(&answer).iter().map(loaded).collect::<String>())?;
             }
+            Self::Pull { names } => return pull::run(client, &names).await,
             Self::Ls => say(&list(images(&client.fetch(IMAGES).await?), now).render(output::width()))?,
             Self::Rm { name } => {
                 let path = format!("{IMAGES}{}", query(&[("name", Some(name.clone()))]));

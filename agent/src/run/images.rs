@@ -5,9 +5,15 @@
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use super::{Agent, Note};
+use tokio::sync::mpsc;
+
 use crate::{
-    act::{self, Tools, image, image_volume},
-    api::{ImageFault, ImageRequest, ImageRow},
+    act::{
+        self, Tools, image, image_volume,
+        pull::{self, Fetched, Progress, Told, Wanted},
+    },
+    api::{ImageFault, ImageRequest, ImageRow, PullWord},
+    pod::PullPolicy,
 };
 
 /// Once a boot, beside everything else: a power cut may have damaged what was not yet on the disk.
@@ -31,6 +37,13 @@ pub(super) fn check_once(tools: &Tools, run: &Path) {
 impl Agent {
     /// Answers one request, in its own time.
     pub(super) fn serve_images(&self, request: ImageRequest) {
+        let request = match request {
+            ImageRequest::Pull { name, words } => {
+                tokio::spawn(pull(self.tools.clone(), name, words, self.notes.clone()));
+                return;
+            }
+            request => request,
+        };
         let (store, notes) = (self.tools.images.clone(), self.notes.clone());
         let (mut in_use, places) = (self.images_in_use(), self.tools.places.clone());
         tokio::spawn(async move {
@@ -52,6 +65,30 @@ impl Agent {
     }
 }
 
+/// Pulls an image for somebody who listens, until nobody does.
+async fn pull(tools: Arc<Tools>, image: String, words: mpsc::Sender<PullWord>, notes: mpsc::Sender<Note>) {
+    let mut tell = |told| {
+        if let Told::Progress(Progress { blob, done, size }) = told {
+            // The next one says more.
+            let _ = words.try_send(PullWord::Progress { blob: blob.to_string(), done, size });
+        }
+    };
+    let wanted = Wanted { image, policy: PullPolicy::Always, credentials: Vec::new() };
+    let last = tokio::select! {
+        () = words.closed() => return,
+        fetched = pull::ensure(&tools, wanted, &mut tell) => match fetched {
+            Ok(Fetched::Pulled { size }) => PullWord::Done { size },
+            Ok(Fetched::Unchecked { why }) => PullWord::Failed(why),
+            Ok(Fetched::Present) => PullWord::Done { size: 0 },
+            Err(e) => PullWord::Failed(act::chain(&e)),
+        },
+    };
+    if let PullWord::Done { .. } = last {
+        let _ = notes.send(Note::Images).await;
+    }
+    let _ = words.send(last).await;
+}
+
 enum Changed {
     Yes,
     No,
@@ -66,6 +103,8 @@ fn answer(store: &Arc<image::Store>, request: ImageRequest, in_use: &BTreeSet<im
             let _ = reply.send(rows);
             changed
         }
+        // Takes its time, and is served beside the others.
+        ImageRequest::Pull { .. } => Changed::No,
         ImageRequest::List { reply } => {
             let rows = store.list().map(|images| images.into_iter().map(row).collect());
             let _ = reply.send(rows.map_err(|e| fault(&e)));

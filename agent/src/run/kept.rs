@@ -9,7 +9,7 @@ use crate::{
     picture::counted::Probings,
     plan::{
         ContainerActivity, Deletion, Failure, Hooks, MIN_GRACE, Observed, PodActivity, Progress, Sandbox,
-        Seen, State, Step, probe::Health,
+        Seen, State, Step, Supply, probe::Health,
     },
     pod::{
         AttemptId, CgroupId, Spec, Stamp,
@@ -111,6 +111,8 @@ impl Kept {
             Step::RemoveSandbox => drop(self.seen.busy.insert(PodActivity::RemoveSandbox)),
             Step::Limit { .. } => drop(self.seen.busy.insert(PodActivity::Limit)),
             Step::Forget => drop(self.seen.busy.insert(PodActivity::Forget)),
+            Step::Pull { container, .. } => self.at(container).busy = Some(ContainerActivity::Pull),
+            Step::StopPull { .. } => (),
             Step::Start { container, .. } => self.at(container).busy = Some(ContainerActivity::Start),
             Step::Clear { container, .. } => self.at(container).busy = Some(ContainerActivity::Clear),
             Step::Terminate { container, kill_at, .. } => {
@@ -163,11 +165,14 @@ impl Kept {
                 };
             }
             Outcome::Limited { spec, result } => self.limited(&spec, result, now),
+            Outcome::Pulled { container, attempt, since, images, result } => {
+                self.pulled((container, attempt), since, &images, result, now);
+            }
             Outcome::Started { container, attempt, result } => self.started(container, attempt, result, now),
             Outcome::Hooked { container, attempt, hook, result } => {
                 self.hooked(container, attempt, hook, result, now);
             }
-            Outcome::Terminated => (),
+            Outcome::Terminated | Outcome::PullStopped => (),
             Outcome::Killed { container, result } => {
                 if let Err(e) = result {
                     self.kill_again(container, &e, now);
@@ -295,9 +300,10 @@ impl Kept {
                     cgroup: started.cgroup,
                     started: started.at,
                 });
-                self.tell_started(container);
+                self.tell_started(container, attempt);
                 self.compare_image(container, &started.image, now);
             }
+            Err(crate::act::container::Error::NotHere { .. }) => seen.supply = Supply::Missing,
             Err(e) => {
                 let message = chain(&e);
                 let reason = e.waiting_reason().unwrap_or("RunContainerError");

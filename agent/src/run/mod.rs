@@ -18,6 +18,7 @@ mod manifests;
 mod news;
 mod objects;
 mod probes;
+mod pulls;
 mod resize;
 mod round;
 mod show;
@@ -72,6 +73,8 @@ enum Note {
     Probed { id: AttemptId, kind: ProbeKind, verdict: Answer },
     /// The kernel programs have something to say.
     Heard,
+    /// A registry is asked for an image that a container needs.
+    Pulling { uid: PodUid, container: usize, image: String },
     /// Images were loaded or removed.
     Images,
     /// A pod's use of the disk was measured; why it has to go, if it has to.
@@ -205,7 +208,8 @@ impl Agent {
             let (order, recorded) = (job.clone(), OnceLock::new());
             let (desk_ref, recorded) = (&desk, &recorded);
             let record = |attempted: Attempted| desk_ref.begin(&order, attempted, recorded);
-            let outcome = act::carry_out(desk.tools.clone(), job.clone(), record).await;
+            let pulling = |image: &str| desk_ref.tell_pulling(&uid, &order.step, image);
+            let outcome = act::carry_out(desk.tools.clone(), job.clone(), record, pulling).await;
             desk.time_start(&outcome, recorded);
             if let Outcome::Cleared { result: Ok(Some(departed)), .. } = &outcome
                 && let Some(account) = desk.close_account(*departed).await
@@ -253,6 +257,11 @@ impl Agent {
             }
             Note::Measured { uid, excess } => self.measured(uid, excess, now).await,
             Note::Heard => self.hear(),
+            Note::Pulling { uid, container, image } => {
+                if let Some(kept) = self.pods.get_mut(&uid) {
+                    kept.tell_pulling(container, &image);
+                }
+            }
             Note::Images => self.pods.values_mut().for_each(Kept::images_changed),
             Note::Manifests => {
                 self.read_manifests().await;

@@ -1,11 +1,12 @@
 //! The local image store: loads archives, keeps each layer unpacked once, names images, and finds them offline.
 //!
-//! Pulls nothing from a registry and mounts nothing. One process has one `Store` on a directory; calls block.
+//! Asks no registry and mounts nothing. One process has one `Store` on a directory; calls block.
 //!
 //! ```text
 //! <root>/configs/<hex>            an image is here if and only if its config is
 //!        layers/<hex>/tree/       a layer, unpacked for overlayfs; named by the digest of its uncompressed tar
 //!        layers/<hex>/facts.json  what the tree held when it was unpacked
+//!        partial/<hex>            as much of a packed blob as has come from a registry
 //!        names.json               canonical reference → image
 //!        tmp/                     work in progress; emptied when the store is opened
 //! ```
@@ -24,8 +25,10 @@ mod format;
 mod fuzz;
 mod load;
 mod names;
+pub(crate) mod pulled;
 mod reference;
 mod unpack;
+mod zstd;
 
 #[cfg(test)]
 mod fixture;
@@ -40,6 +43,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub(crate) use digest::Digest;
+pub(super) use digest::Hashing;
 use disk::{Census, Scratch, failed};
 pub(crate) use error::Error;
 use error::{LIMITS, Limits};
@@ -113,12 +117,17 @@ impl Store {
         let store = Self { root: root.to_owned(), limits: LIMITS, turn: Mutex::new(()) };
         // Layers hold set-id programs, old ones too: no one else on the box may reach them.
         disk::make_directory(root, 0o700)?;
-        for directory in ["configs", "layers", "tmp"] {
+        for directory in ["configs", "layers", "partial", "tmp"] {
             disk::make_directory(&root.join(directory), 0o700)?;
         }
         disk::empty(&store.tmp()).map_err(failed("empty", &store.tmp()))?;
+        store.drop_old_partials();
         store.sweep_or_warn();
         Ok(store)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Every image, by id. One that is damaged is left out with a warning.
@@ -434,7 +443,8 @@ mod tests {
             row(gzip(&whole)[..400].to_vec(), "cannot read the tar stream"),
             row(b"not an archive at all".to_vec(), "cannot read the tar stream"),
             row(Vec::new(), "no image archive"),
-            row(vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0], "compressed with zstd"),
+            row(vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0], "cannot read the tar stream"),
+            row(b"BZh91AY&SY".to_vec(), "compressed with bzip2"),
             row(
                 docker(&[Built { tags: &["x"], layers: &[&base] }], |l| gzip(l)[..60].to_vec()),
                 "cannot decompress",

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use http_body_util::BodyExt;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     PODS,
@@ -146,6 +146,13 @@ async fn images_go_through_the_door() {
                     });
                     reply.send(answer).unwrap();
                 }
+                ImageRequest::Pull { name, words } => {
+                    let word = match name.as_str() {
+                        "x:1" => PullWord::Done { size: 5 },
+                        _ => PullWord::Failed("no such host".to_owned()),
+                    };
+                    words.send(word).await.unwrap();
+                }
                 ImageRequest::List { reply } => reply.send(Ok(vec![row(Vec::new())])).unwrap(),
                 ImageRequest::Remove { name, reply } => reply
                     .send(match name.as_str() {
@@ -161,6 +168,9 @@ async fn images_go_through_the_door() {
         ("POST", "/carob/v1/images", "good", 200, r#""names":["good"]"#),
         ("POST", "/carob/v1/images", "bad", 400, "not an archive"),
         ("GET", "/carob/v1/images", "", 200, r#""size":5"#),
+        ("POST", "/carob/v1/images/pull?name=x:1", "", 200, r#"{"done":{"size":5}}"#),
+        ("POST", "/carob/v1/images/pull?name=y", "", 200, r#"{"error":"no such host"}"#),
+        ("POST", "/carob/v1/images/pull", "", 400, "name"),
         ("DELETE", "/carob/v1/images?name=x:1", "", 200, "{}"),
         ("DELETE", "/carob/v1/images?name=used", "", 409, "used by pod web"),
         ("DELETE", "/carob/v1/images?name=y", "", 404, "no such image"),
@@ -185,4 +195,23 @@ async fn an_upload_that_is_cut_off_is_no_archive() {
     drop(stream);
     let read = tokio::task::spawn_blocking(move || archive.read_to_end(&mut Vec::new())).await.unwrap();
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn a_pull_is_told_word_by_word_and_stopped_by_who_goes_away() {
+    let mut scene = Scene::new();
+    let mut stream = tokio::net::UnixStream::connect(scene.dir.join("sock")).await.unwrap();
+    let request = b"POST /carob/v1/images/pull?name=x HTTP/1.1\r\nHost: carob\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let Some(ImageRequest::Pull { words, .. }) = scene.images.recv().await else { panic!("no pull") };
+    words.send(PullWord::Progress { blob: "sha256:ab".to_owned(), done: 1, size: 9 }).await.unwrap();
+    let mut text = String::new();
+    while !text.contains(r#"{"progress":{"blob":"sha256:ab","done":1,"size":9}}"#) {
+        let mut bytes = [0; 512];
+        let count = stream.read(&mut bytes).await.unwrap();
+        assert!(count > 0, "{text}");
+        text += std::str::from_utf8(&bytes[..count]).unwrap();
+    }
+    drop(stream);
+    words.closed().await;
 }
