@@ -40,7 +40,7 @@ use tokio::{
 };
 
 pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
-pub(crate) use self::images::{ImageDoor, ImageFault, ImageRequest, ImageRow};
+pub(crate) use self::images::{ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, VerifiedRow};
 use self::{
     about::{Pictures, Usage},
     refusal::Refusal,
@@ -151,6 +151,8 @@ fn own_routes() -> Router<Arc<Api>> {
         .route("/carob/v1/ledger", get(ledger::rows))
         .route("/carob/v1/gone/{plural}/{namespace}/{name}", get(objects::gone))
         .route("/carob/v1/exec/{namespace}/{name}", post(exec::collect))
+        .route("/carob/v1/images/verify", get(images::verify))
+        .route("/carob/v1/images/export", get(images::export))
         .route("/carob/v1/images", images.layer(DefaultBodyLimit::disable()))
 }
 

@@ -17,6 +17,7 @@ mod image;
 mod logs;
 mod output;
 mod pods;
+mod sink;
 mod source;
 mod table;
 mod why;
@@ -48,7 +49,7 @@ pub(crate) enum Verb {
     Why(why::Why),
     /// Show what happened to objects, the newest last
     Events(events::Events),
-    /// Load, list and remove images
+    /// Load, list, verify, export and remove images
     #[command(subcommand)]
     Image(image::Image),
     /// Show what this box has, what it lacks, and what that costs

@@ -4,10 +4,12 @@
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
+use tokio::sync::oneshot;
+
 use super::{Agent, Note};
 use crate::{
     act::{self, Tools, image, image_volume},
-    api::{ImageFault, ImageRequest, ImageRow},
+    api::{ImageFault, ImageRequest, ImageRow, Outgoing, VerifiedRow},
 };
 
 /// Once a boot, beside everything else: a power cut may have damaged what was not yet on the disk.
@@ -18,7 +20,7 @@ pub(super) fn check_once(tools: &Tools, run: &Path) {
             return;
         }
         for image in store.list().unwrap_or_default() {
-            if let Err(e) = store.verify(&image) {
+            if let Err(e) = store.ensure_whole(&image) {
                 tracing::error!(image = %image.id, names = image.names.join(" "), error = %act::chain(&e), "image");
             }
         }
@@ -71,6 +73,16 @@ fn answer(store: &Arc<image::Store>, request: ImageRequest, in_use: &BTreeSet<im
             let _ = reply.send(rows.map_err(|e| fault(&e)));
             Changed::No
         }
+        ImageRequest::Verify { name, reply } => {
+            let rows =
+                store.verify(name.as_deref()).map(|images| images.into_iter().map(verified_row).collect());
+            let _ = reply.send(rows.map_err(|e| fault(&e)));
+            Changed::No
+        }
+        ImageRequest::Export { names, reply } => {
+            export(store, &names, reply);
+            Changed::No
+        }
         ImageRequest::Remove { name, reply } => {
             let removed = store.remove(&name, in_use).map_err(|e| fault(&e));
             let changed = if removed.is_ok() { Changed::Yes } else { Changed::No };
@@ -78,6 +90,33 @@ fn answer(store: &Arc<image::Store>, request: ImageRequest, in_use: &BTreeSet<im
             changed
         }
     }
+}
+
+/// What is wrong is said before anything is sent: a client that has half an archive can only be cut off.
+fn export(store: &image::Store, names: &[String], reply: oneshot::Sender<Result<Outgoing, ImageFault>>) {
+    let export = match store.export(names) {
+        Ok(export) => export,
+        Err(e) => return drop(reply.send(Err(fault(&e)))),
+    };
+    let (mut sending, outgoing) = Outgoing::new();
+    if reply.send(Ok(outgoing)).is_err() {
+        return;
+    }
+    match store
+        .send(&export, &mut sending)
+        .and_then(|()| sending.end().map_err(|source| image::Error::Send { source }))
+    {
+        Ok(()) => (),
+        // The client went away.
+        Err(image::Error::Send { .. }) => tracing::debug!(?names, "an export was broken off"),
+        Err(e) => tracing::error!(error = %act::chain(&e), "an export is cut off"),
+    }
+}
+
+fn verified_row(verified: image::Verified) -> VerifiedRow {
+    let image::Verified { id, names, damage, counted } = verified;
+    let counted = counted.iter().map(image::Digest::to_string).collect();
+    VerifiedRow { names, id: id.to_string(), damage, counted }
 }
 
 fn loaded_row(loaded: image::Loaded) -> ImageRow {
@@ -94,7 +133,7 @@ fn fault(error: &image::Error) -> ImageFault {
     match error {
         Error::NotFound { .. } => ImageFault::Absent(text),
         Error::InUse { .. } => ImageFault::InUse(text),
-        Error::Disk { .. } | Error::Damaged { .. } => ImageFault::Failed(text),
+        Error::Disk { .. } | Error::Damaged { .. } | Error::NoRecipe { .. } => ImageFault::Failed(text),
         _ => ImageFault::Refused(text),
     }
 }

@@ -14,7 +14,9 @@ use super::{
     archive::{self, Candidate},
     disk::{self, Scratch, failed},
     entries::Budget,
+    lock,
     names::Names,
+    recipe::{Recorder, record_whole},
     reference::Reference,
     unpack::unpack,
 };
@@ -50,12 +52,12 @@ impl Store {
     fn loaded(&self, candidate: &Candidate) -> Loaded {
         let layers: BTreeSet<_> = candidate.layers.iter().map(|(layer, _)| *layer).collect();
         let devices =
-            layers.into_iter().filter_map(|layer| self.facts(layer)).map(|facts| facts.devices).sum();
+            layers.into_iter().filter_map(|layer| self.facts(layer).ok()).map(|facts| facts.devices).sum();
         let names = candidate.names.iter().map(Reference::to_string).collect();
         Loaded { id: candidate.id, names, devices }
     }
 
-    /// Unpacks the layers that are not in the store, or not whole there, below `scratch`.
+    /// Unpacks the layers that are not in the store, not whole there, or without a recipe, below `scratch`.
     fn unpack(
         &self,
         candidates: &[Candidate],
@@ -64,7 +66,7 @@ impl Store {
         let mut budget = Budget::new(self.limits.unpacked_entries, self.limits.unpacked_bytes);
         let mut fresh = BTreeMap::new();
         for (layer, packed) in candidates.iter().flat_map(|candidate| &candidate.layers) {
-            if !fresh.contains_key(layer) && !self.is_whole(*layer) {
+            if !fresh.contains_key(layer) && !self.is_kept(*layer) {
                 fresh.insert(*layer, unpack_layer(*layer, packed, scratch, &mut budget)?);
             }
         }
@@ -84,6 +86,7 @@ impl Store {
                 disk::rename(&path, &self.tmp().join(uuid::Uuid::new_v4().to_string()))?;
             }
             disk::rename(unpacked, &path)?;
+            lock(&self.counted).remove(layer);
         }
         disk::sync_directory(&self.root.join("layers"))?;
         let mut names = Names::read(&self.names_path())?;
@@ -115,10 +118,24 @@ fn unpack_layer(
     let directory = scratch.directory(&layer.hex())?;
     let (tree, junk) = (directory.join("tree"), scratch.directory(&format!("junk-{}", layer.hex()))?);
     disk::make_directory(&tree, 0o755)?;
-    let file = File::open(packed).map_err(failed("read", packed))?;
-    let plain = archive::decompress(file, &layer.to_string())?;
-    let unpacked = unpack(plain, &tree, &junk, budget).map_err(|source| Error::Layer { layer, source })?;
-    let facts = Facts { census: disk::census(&tree)?, devices: unpacked.devices, opaque: unpacked.opaque };
+    let stream = || {
+        let file = File::open(packed).map_err(failed("read", packed))?;
+        archive::decompress(file, &layer.to_string())
+    };
+    let recipe = directory.join("recipe");
+    let recorder = Recorder::create(&recipe).map_err(failed("write", &recipe))?;
+    let unpacked = unpack(stream()?, &tree, &junk, &recorder, budget)
+        .map_err(|source| Error::Layer { layer, source })?;
+    let mut recorded = recorder.finish();
+    if unpacked.replaced {
+        recorded = record_whole(stream()?, &recipe);
+    }
+    let facts = Facts {
+        census: disk::census(&tree)?,
+        devices: unpacked.devices,
+        opaque: unpacked.opaque,
+        tar: Some(recorded.map_err(failed("write", &recipe))?),
+    };
     let path = directory.join("facts.json");
     let bytes =
         serde_json::to_vec(&facts).map_err(|source| Error::Json { name: layer.to_string(), source })?;

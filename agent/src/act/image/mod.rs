@@ -6,6 +6,8 @@
 //! <root>/configs/<hex>            an image is here if and only if its config is
 //!        layers/<hex>/tree/       a layer, unpacked for overlayfs; named by the digest of its uncompressed tar
 //!        layers/<hex>/facts.json  what the tree held when it was unpacked
+//!        layers/<hex>/recipe      how its tar is made again from the tree
+//!        layers/<hex>/damaged     why nobody may use it, if that was found
 //!        names.json               canonical reference → image
 //!        tmp/                     work in progress; emptied when the store is opened
 //! ```
@@ -19,13 +21,17 @@ mod digest;
 mod disk;
 mod entries;
 mod error;
+mod export;
 mod format;
 #[cfg(test)]
 mod fuzz;
 mod load;
 mod names;
+mod recipe;
 mod reference;
+mod rooted;
 mod unpack;
+mod whole;
 
 #[cfg(test)]
 mod fixture;
@@ -42,11 +48,12 @@ use serde::{Deserialize, Serialize};
 pub(crate) use digest::Digest;
 use disk::{Census, Scratch, failed};
 pub(crate) use error::Error;
-use error::{LIMITS, Limits};
+use error::{Damage, Flaw, LIMITS, Limits};
 use format::{Blob, Defaults};
 pub(crate) use load::Loaded;
 use names::Names;
 use reference::Reference;
+pub(crate) use whole::Verified;
 
 /// The fewest digits of an id that may stand for it; as many as docker shows.
 const SHORT_ID: usize = 12;
@@ -96,6 +103,9 @@ struct Facts {
     census: Census,
     devices: u64,
     opaque: bool,
+    /// Bytes of its tar, if there is a recipe for it: older carobs kept none.
+    #[serde(default)]
+    tar: Option<u64>,
 }
 
 /// The image store in one directory.
@@ -105,12 +115,15 @@ pub(crate) struct Store {
     limits: Limits,
     /// Changes take turns: a layer that one load counts on is not swept up by a removal.
     turn: Mutex<()>,
+    /// Layers that were counted since the store was opened, and whole.
+    counted: Mutex<BTreeSet<Digest>>,
 }
 
 impl Store {
     /// Opens or makes the store, and removes what a run that was killed left half done.
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
-        let store = Self { root: root.to_owned(), limits: LIMITS, turn: Mutex::new(()) };
+        let (turn, counted) = (Mutex::default(), Mutex::default());
+        let store = Self { root: root.to_owned(), limits: LIMITS, turn, counted };
         // Layers hold set-id programs, old ones too: no one else on the box may reach them.
         disk::make_directory(root, 0o700)?;
         for directory in ["configs", "layers", "tmp"] {
@@ -146,12 +159,6 @@ impl Store {
         image.stack.iter().map(|layer| self.layer_path(*layer).join("tree")).collect()
     }
 
-    /// Whether every layer still holds what it held when it was unpacked, by number and size of its files.
-    pub(crate) fn verify(&self, image: &Image) -> Result<(), Error> {
-        let whole = image.stack.iter().all(|layer| self.is_whole(*layer));
-        if whole { Ok(()) } else { Err(Error::Damaged { image: image.id }) }
-    }
-
     /// Drops a name, and with the last one the image; an id takes all its names along. `in_use` are the images that
     /// containers run from: those stay.
     pub(crate) fn remove(&self, text: &str, in_use: &BTreeSet<Digest>) -> Result<Removed, Error> {
@@ -179,9 +186,13 @@ impl Store {
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
-        // It guards files, and those are in order after any panic.
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.turn)
     }
+}
+
+/// What is guarded is in order after any panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How a text named an image.
@@ -233,7 +244,7 @@ impl Store {
         let mut seen = BTreeSet::new();
         let (mut size, mut stack) = (0, Vec::new());
         for layer in blob.rootfs.diff_ids {
-            let facts = self.facts(layer).ok_or(Error::Damaged { image: id })?;
+            let facts = self.facts(layer).map_err(|flaw| Error::damaged(id, layer, flaw))?;
             if facts.opaque {
                 stack.clear();
             }
@@ -249,20 +260,20 @@ impl Store {
     fn blob(&self, id: Digest) -> Result<Option<Blob>, Error> {
         let Some(bytes) = disk::read(&self.config_path(id))? else { return Ok(None) };
         if Digest::of(&bytes) != id {
-            return Err(Error::Damaged { image: id });
+            return Err(Error::Damaged { image: id, source: Box::new(Damage::Config) });
         }
         let name = || id.to_string();
         serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Json { name: name(), source })
     }
 
-    fn facts(&self, layer: Digest) -> Option<Facts> {
-        let bytes = fs::read(self.layer_path(layer).join("facts.json")).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    fn is_whole(&self, layer: Digest) -> bool {
-        let counted = disk::census(&self.layer_path(layer).join("tree")).ok();
-        counted.is_some() && counted == self.facts(layer).map(|facts| facts.census)
+    /// What is known of a layer that may be used.
+    fn facts(&self, layer: Digest) -> Result<Facts, Flaw> {
+        let path = self.layer_path(layer);
+        if let Ok(text) = fs::read_to_string(path.join("damaged")) {
+            return Err(Flaw::Marked { text });
+        }
+        let bytes = fs::read(path.join("facts.json")).map_err(|_| Flaw::Facts)?;
+        serde_json::from_slice(&bytes).map_err(|_| Flaw::Facts)
     }
 
     fn config_path(&self, id: Digest) -> PathBuf {
@@ -369,7 +380,7 @@ mod tests {
             let layers = store.layers(&image);
             assert_eq!(fs::read_to_string(layers[0].join("bin/ash")).unwrap(), "#!");
             assert_eq!(fs::read_to_string(layers[1].join("srv/again")).unwrap(), "1");
-            store.verify(&image).unwrap();
+            store.ensure_whole(&image).unwrap();
             let before = listing(temporary.path());
             assert_eq!(store.load(&archive[..]).unwrap(), loaded);
             assert_eq!(listing(temporary.path()), before);
@@ -644,7 +655,7 @@ mod tests {
         assert_eq!(store.remove("uno", &NO_ONE).unwrap(), Removed::Image(built[0].id()));
         assert!(matches!(store.remove("uno", &NO_ONE), Err(Error::NotFound { .. })));
         assert_eq!(layers(), 2);
-        store.verify(&store.find("two").unwrap().unwrap()).unwrap();
+        store.ensure_whole(&store.find("two").unwrap().unwrap()).unwrap();
         assert_eq!(
             store.remove(&built[1].id().to_string(), &running).unwrap(),
             Removed::Image(built[1].id())
@@ -665,9 +676,9 @@ mod tests {
             let store = Store::open(temporary.path()).unwrap();
             store.load(&docker(&built, plain)[..]).unwrap();
             fs::write(&damaged, "").unwrap();
-            let found = store.find("x").and_then(|image| store.verify(&image.unwrap()));
+            let found = store.find("x").and_then(|image| store.ensure_whole(&image.unwrap()));
             assert!(
-                matches!(found, Err(Error::Damaged { image }) if image == built[0].id()),
+                matches!(found, Err(Error::Damaged { image, .. }) if image == built[0].id()),
                 "{}",
                 damaged.display()
             );
@@ -675,7 +686,7 @@ mod tests {
             assert!(layer.exists());
             store.load(&docker(&built, plain)[..]).unwrap();
             let image = store.find("x").unwrap().unwrap();
-            store.verify(&image).unwrap();
+            store.ensure_whole(&image).unwrap();
             assert_eq!(store.list().unwrap(), [image]);
         }
     }
@@ -721,7 +732,7 @@ mod tests {
                     let archive = docker(&[Built { tags: &[&tag], layers: &[base, layer] }], plain);
                     for _ in 0..10 {
                         let id = store.load(&archive[..]).unwrap()[0].id;
-                        store.verify(&store.find(&tag).unwrap().unwrap()).unwrap();
+                        store.ensure_whole(&store.find(&tag).unwrap().unwrap()).unwrap();
                         assert_eq!(store.remove(&tag, &NO_ONE).unwrap(), Removed::Image(id));
                     }
                 });

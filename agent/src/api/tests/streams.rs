@@ -1,6 +1,6 @@
 //! Logs, the ledger and images, over the socket.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use http_body_util::BodyExt;
 use serde_json::json;
@@ -146,6 +146,14 @@ async fn images_go_through_the_door() {
                     });
                     reply.send(answer).unwrap();
                 }
+                ImageRequest::Verify { name, reply } => {
+                    let (id, damage) = ("sha256:ab".to_owned(), vec!["its layer".to_owned()]);
+                    let names = name.into_iter().collect();
+                    reply.send(Ok(vec![VerifiedRow { names, id, damage, counted: Vec::new() }])).unwrap();
+                }
+                ImageRequest::Export { names, reply } => {
+                    reply.send(Err(ImageFault::Absent(names.join(" and ")))).unwrap();
+                }
                 ImageRequest::List { reply } => reply.send(Ok(vec![row(Vec::new())])).unwrap(),
                 ImageRequest::Remove { name, reply } => reply
                     .send(match name.as_str() {
@@ -161,6 +169,10 @@ async fn images_go_through_the_door() {
         ("POST", "/carob/v1/images", "good", 200, r#""names":["good"]"#),
         ("POST", "/carob/v1/images", "bad", 400, "not an archive"),
         ("GET", "/carob/v1/images", "", 200, r#""size":5"#),
+        ("GET", "/carob/v1/images/verify", "", 200, r#""damage":["its layer"]"#),
+        ("GET", "/carob/v1/images/verify?name=x:1", "", 200, r#""names":["x:1"]"#),
+        ("GET", "/carob/v1/images/export?names=x:1,y", "", 404, "x:1 and y"),
+        ("GET", "/carob/v1/images/export", "", 400, "names"),
         ("DELETE", "/carob/v1/images?name=x:1", "", 200, "{}"),
         ("DELETE", "/carob/v1/images?name=used", "", 409, "used by pod web"),
         ("DELETE", "/carob/v1/images?name=y", "", 404, "no such image"),
@@ -185,4 +197,28 @@ async fn an_upload_that_is_cut_off_is_no_archive() {
     drop(stream);
     let read = tokio::task::spawn_blocking(move || archive.read_to_end(&mut Vec::new())).await.unwrap();
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn an_export_that_does_not_come_to_its_end_is_cut_off() {
+    for (ends, expected) in [(true, Some(200_000)), (false, None)] {
+        let mut scene = Scene::new();
+        let mut images = std::mem::replace(&mut scene.images, tokio::sync::mpsc::channel(1).1);
+        let keeper = tokio::spawn(async move {
+            let Some(ImageRequest::Export { reply, .. }) = images.recv().await else { panic!("no export") };
+            let (mut sending, outgoing) = Outgoing::new();
+            reply.send(Ok(outgoing)).unwrap();
+            tokio::task::spawn_blocking(move || {
+                sending.write_all(&[7; 200_000]).unwrap();
+                if ends {
+                    sending.end().unwrap();
+                }
+            });
+        });
+        let response = scene.send("GET", "/carob/v1/images/export?names=x", "", "").await;
+        assert_eq!(response.status(), 200);
+        let body = response.into_body().collect().await.ok().map(|body| body.to_bytes().len());
+        assert_eq!(body, expected);
+        keeper.await.unwrap();
+    }
 }
