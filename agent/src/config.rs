@@ -9,9 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::Error as _};
 
-use crate::pod::range::{self, Range};
+use crate::pod::{
+    image_gc::{Age, ImageGc, Percent},
+    range::{self, Range},
+};
 
 /// Where the file is looked for if no flag names one.
 pub(crate) const DEFAULT_FILE: &str = "/etc/carob/config.json";
@@ -51,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) log_limits: LogLimits,
     /// Bytes of the ring by which the kernel programs tell what is no death.
     pub(crate) ring: u32,
+    /// When images are removed to make room.
+    pub(crate) image_gc: ImageGc,
 }
 
 /// As many wake-ups as 2048.
@@ -103,6 +108,12 @@ struct File {
     container_log_max_size: Option<Size>,
     container_log_max_files: Option<Files>,
     kernel_ring_size: Option<Ring>,
+    #[serde(rename = "imageGCHighThresholdPercent")]
+    image_gc_high: Option<Percent>,
+    #[serde(rename = "imageGCLowThresholdPercent")]
+    image_gc_low: Option<Percent>,
+    #[serde(rename = "imageMinimumGCAge")]
+    image_gc_age: Option<Age>,
 }
 
 /// Bytes, written as Kubernetes writes them.
@@ -173,10 +184,10 @@ impl Config {
             Err(e) if file.is_none() && e.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
             Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
         };
-        let file = serde_json::from_slice(&bytes)
-            .map_err(|source| Error::Parse { path: path.to_owned(), source })?;
         let mut config = Self::under(Path::new("/"));
-        config.apply(file);
+        serde_json::from_slice(&bytes)
+            .and_then(|file| config.apply(file))
+            .map_err(|source| Error::Parse { path: path.to_owned(), source })?;
         Ok(config)
     }
 
@@ -197,10 +208,12 @@ impl Config {
             pod_range: range::DEFAULT,
             log_limits: LogLimits::default(),
             ring: RING,
+            image_gc: ImageGc::default(),
         }
     }
 
-    fn apply(&mut self, file: File) {
+    /// Fails where two keys do not go together.
+    fn apply(&mut self, file: File) -> Result<(), serde_json::Error> {
         let File {
             state_dir,
             run_dir,
@@ -210,8 +223,13 @@ impl Config {
             cgroup,
             node_name,
             pod_range,
+            image_gc_high,
+            image_gc_low,
+            image_gc_age,
             ..
         } = file;
+        self.image_gc =
+            ImageGc::of(image_gc_high, image_gc_low, image_gc_age).map_err(serde_json::Error::custom)?;
         let LogLimits { size, files } = self.log_limits;
         self.log_limits = LogLimits {
             size: file.container_log_max_size.map_or(size, |Size(bytes)| bytes),
@@ -226,6 +244,7 @@ impl Config {
         self.node = node_name.unwrap_or_else(|| std::mem::take(&mut self.node));
         self.pod_range = pod_range.unwrap_or(self.pod_range);
         self.ring = file.kernel_ring_size.map_or(self.ring, |Ring(bytes)| bytes);
+        Ok(())
     }
 
     /// The API's unix socket.
@@ -320,7 +339,7 @@ mod tests {
             match (serde_json::from_str::<File>(text), expected) {
                 (Ok(file), Ok((size, files))) => {
                     let mut config = Config::under(Path::new("/r"));
-                    config.apply(file);
+                    config.apply(file).unwrap();
                     assert_eq!(config.log_limits, LogLimits { size, files }, "{text}");
                 }
                 (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{text}: {fault}"),
@@ -342,8 +361,36 @@ mod tests {
             match (serde_json::from_str::<File>(text), expected) {
                 (Ok(file), Ok(bytes)) => {
                     let mut config = Config::under(Path::new("/r"));
-                    config.apply(file);
+                    config.apply(file).unwrap();
                     assert_eq!(config.ring, bytes, "{text}");
+                }
+                (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{text}: {fault}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn image_garbage_collection_is_the_kubelets() {
+        let rows = [
+            ("{}", Ok((85, 80, 120))),
+            (r#"{"imageGCHighThresholdPercent": 70, "imageGCLowThresholdPercent": 0}"#, Ok((70, 0, 120))),
+            (r#"{"imageGCHighThresholdPercent": 100, "imageMinimumGCAge": "90s"}"#, Ok((100, 80, 90))),
+            (r#"{"imageMinimumGCAge": "1h"}"#, Ok((85, 80, 3600))),
+            (
+                r#"{"imageGCHighThresholdPercent": 80}"#,
+                Err("80 is not below imageGCHighThresholdPercent, 80"),
+            ),
+            (r#"{"imageGCHighThresholdPercent": 101}"#, Err("101 is no percentage")),
+            (r#"{"imageMinimumGCAge": "soon"}"#, Err("imageMinimumGCAge: \"soon\"")),
+        ];
+        for (text, expected) in rows {
+            let mut config = Config::under(Path::new("/r"));
+            let applied = serde_json::from_str(text).and_then(|file| config.apply(file));
+            match (applied, expected) {
+                (Ok(()), Ok((high, low, seconds))) => {
+                    let min_age = std::time::Duration::from_secs(seconds);
+                    assert_eq!(config.image_gc, ImageGc { high, low, min_age }, "{text}");
                 }
                 (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{text}: {fault}"),
                 (found, _) => panic!("{text}: {found:?}"),
@@ -354,7 +401,7 @@ mod tests {
     #[test]
     fn the_file_wins_over_the_default() {
         let mut config = Config::under(Path::new("/r"));
-        config.apply(serde_json::from_str(r#"{"stateDir": "/data", "cgroup": "a/b"}"#).unwrap());
+        config.apply(serde_json::from_str(r#"{"stateDir": "/data", "cgroup": "a/b"}"#).unwrap()).unwrap();
         assert_eq!(config.database(), Path::new("/data/carob.db"));
         assert_eq!(config.attempt_depth(), 5);
         assert_eq!(config.run, Path::new("/r/run/carob"));

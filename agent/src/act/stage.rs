@@ -16,7 +16,7 @@ pub(super) fn find_image(tools: &Tools, image: &str, pull: PullPolicy) -> Result
     let image = image.to_owned();
     let fault = |source| Error::Image { image: image.clone(), source };
     match (tools.images.find(&image).map_err(fault)?, pull) {
-        (Some(found), _) => tools.images.ensure_whole(&found).map_err(fault).map(|()| found),
+        (Some(found), _) => tools.images.take_up(&found).map_err(fault).map(|()| found),
         (None, PullPolicy::Never) => Err(Error::NeverPull { image }),
         (None, PullPolicy::Always | PullPolicy::IfNotPresent) => Err(Error::CannotPull { image }),
     }

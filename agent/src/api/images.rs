@@ -14,7 +14,7 @@ use axum::{
 use futures_util::stream;
 use http_body_util::BodyExt;
 use hyper::body::Frame;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
@@ -49,6 +49,14 @@ pub(crate) enum ImageRequest {
         name: String,
         reply: oneshot::Sender<Result<(), ImageFault>>,
     },
+    /// Images that went, with the bytes that went with them.
+    Prune {
+        scope: PruneScope,
+        reply: oneshot::Sender<Result<Vec<ImageRow>, ImageFault>>,
+    },
+    Room {
+        reply: oneshot::Sender<Result<RoomRow, ImageFault>>,
+    },
     /// One image, or all.
     Verify {
         name: Option<String>,
@@ -70,6 +78,36 @@ pub(crate) struct ImageRow {
     pub(crate) size: u64,
     /// RFC 3339, as the image's builder wrote it.
     pub(crate) created: Option<String>,
+    /// When a container was last made of it, or it came.
+    pub(crate) used: Option<String>,
+}
+
+/// Which of the images that nothing needs are to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PruneScope {
+    /// Those without a name.
+    Nameless,
+    All,
+}
+
+/// A number of things, and the bytes of their files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Amount {
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What images take of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct RoomRow {
+    pub(crate) images: Amount,
+    /// What `prune` would take.
+    pub(crate) reclaimable: Amount,
+    pub(crate) layers: Amount,
+    /// Layers that several images have.
+    pub(crate) shared: Amount,
+    /// Half-done work.
+    pub(crate) leftovers: Amount,
 }
 
 /// What was found of one image.
@@ -259,6 +297,28 @@ pub(super) async fn remove(
     Ok(Json(json!({})))
 }
 
+/// The query of `prune`.
+#[derive(Debug, Deserialize)]
+pub(super) struct PruneQuery {
+    #[serde(default)]
+    all: bool,
+}
+
+/// `POST /carob/v1/images/prune[?all=true]`.
+pub(super) async fn prune(
+    State(api): State<Arc<Api>>,
+    query: Result<Query<PruneQuery>, QueryRejection>,
+) -> Answer {
+    let PruneQuery { all } = options(query)?;
+    let scope = if all { PruneScope::All } else { PruneScope::Nameless };
+    Ok(rows(&api.images.ask(|reply| ImageRequest::Prune { scope, reply }).await?))
+}
+
+/// `GET /carob/v1/images/df`.
+pub(super) async fn room(State(api): State<Arc<Api>>) -> Answer {
+    Ok(Json(json!(api.images.ask(|reply| ImageRequest::Room { reply }).await?)))
+}
+
 /// The query of `verify`.
 #[derive(Debug, Deserialize)]
 pub(super) struct SomeQuery {
@@ -299,8 +359,8 @@ pub(super) async fn export(
 
 fn rows(images: &[ImageRow]) -> Json<Value> {
     let row = |image: &ImageRow| {
-        let ImageRow { names, id, size, created } = image;
-        json!({"names": names, "id": id, "size": size, "created": created})
+        let ImageRow { names, id, size, created, used } = image;
+        json!({"names": names, "id": id, "size": size, "created": created, "lastUsed": used})
     };
     Json(json!({"items": images.iter().map(row).collect::<Vec<_>>()}))
 }

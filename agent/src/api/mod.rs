@@ -40,7 +40,9 @@ use tokio::{
 };
 
 pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
-pub(crate) use self::images::{ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, VerifiedRow};
+pub(crate) use self::images::{
+    Amount, ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, PruneScope, RoomRow, VerifiedRow,
+};
 use self::{
     about::{Pictures, Usage},
     refusal::Refusal,
@@ -152,6 +154,8 @@ fn own_routes() -> Router<Arc<Api>> {
         .route("/carob/v1/gone/{plural}/{namespace}/{name}", get(objects::gone))
         .route("/carob/v1/exec/{namespace}/{name}", post(exec::collect))
         .route("/carob/v1/images/verify", get(images::verify))
+        .route("/carob/v1/images/prune", post(images::prune))
+        .route("/carob/v1/images/df", get(images::room))
         .route("/carob/v1/images/export", get(images::export))
         .route("/carob/v1/images", images.layer(DefaultBodyLimit::disable()))
 }

@@ -20,7 +20,7 @@ const IMAGES: &str = "/carob/v1/images";
 /// Digits of an id that are enough to tell images apart, as docker shows them.
 const SHORT_ID: usize = 12;
 
-/// Load, list, verify, export and remove images
+/// Load, list, verify, export, remove and prune images
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Image {
     /// Load the images of a `docker save` or OCI archive
@@ -45,6 +45,14 @@ pub(crate) enum Image {
         #[arg(short, long, value_name = "FILE|-", default_value = "-")]
         output: String,
     },
+    /// Remove images that no pod needs: those without a name
+    Prune {
+        /// Those with a name too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show what images take of the disk
+    Df,
     /// Remove an image by name or id
     Rm {
         #[arg(value_name = "NAME")]
@@ -71,6 +79,12 @@ impl Image {
                 let path = format!("{IMAGES}/export{}", query(&[("names", Some(names.join(",")))]));
                 export(client, &path, &output).await?;
             }
+            Self::Prune { all } => {
+                let path = format!("{IMAGES}/prune{}", query(&[("all", all.then(|| "true".to_owned()))]));
+                let answer = client.call(Method::POST, &path, Payload::Nothing).await?;
+                say(&pruned(images(&answer)))?;
+            }
+            Self::Df => say(&room(&client.fetch(&format!("{IMAGES}/df")).await?).render(output::width()))?,
             Self::Rm { name } => {
                 let path = format!("{IMAGES}{}", query(&[("name", Some(name.clone()))]));
                 client.call(Method::DELETE, &path, Payload::Nothing).await?;
@@ -143,6 +157,29 @@ fn loaded(image: &Value) -> String {
     }
 }
 
+/// What went, and how much room that made.
+fn pruned(images: &[Value]) -> String {
+    let line = |image: &Value| format!("removed {} {}\n", names(image).join(" "), short_id(image));
+    let lines: String = images.iter().map(line).collect();
+    let freed = images.iter().filter_map(|image| image["size"].as_u64()).sum();
+    format!("{lines}{} freed\n", bytes(freed))
+}
+
+fn room(answer: &Value) -> Table {
+    let mut table = Table::new(&["WHAT", "COUNT", "SIZE"]);
+    for (what, field) in [
+        ("images", "images"),
+        ("images that no pod needs", "reclaimable"),
+        ("layers", "layers"),
+        ("layers of several images", "shared"),
+        ("half-done work", "leftovers"),
+    ] {
+        let number = |part: &str| answer[field][part].as_u64().unwrap_or(0);
+        table.row([what.to_owned(), number("count").to_string(), bytes(number("bytes"))]);
+    }
+    table
+}
+
 /// A row for each name.
 fn list(images: &[Value], now: Timestamp) -> Table {
     let mut table = Table::new(&["NAME", "IMAGE ID", "CREATED", "SIZE"]);
@@ -182,6 +219,27 @@ c:1    0123456789ab   damaged   its layer sha256:88: \"etc/os\" has 0 bytes, not
 ";
         assert_eq!(verified(&images).render(None), expected);
         assert_eq!(images.map(|image| is_whole(&image)), [true, true, false]);
+    }
+
+    #[test]
+    fn room_is_told_by_what_it_is_taken_for() {
+        let amount = |count: u64| json!({"count": count, "bytes": count << 20});
+        let answer = json!({"images": amount(3), "reclaimable": amount(1), "layers": amount(7),
+                            "shared": amount(2), "leftovers": amount(0)});
+        let expected = "\
+WHAT                       COUNT   SIZE
+images                     3       3Mi
+images that no pod needs   1       1Mi
+layers                     7       7Mi
+layers of several images   2       2Mi
+half-done work             0       0
+";
+        assert_eq!(room(&answer).render(None), expected);
+        let gone = [
+            json!({"names": ["a:1", "b:1"], "id": "sha256:0123456789abcdef", "size": 1 << 20}),
+            json!({"names": [], "id": "sha256:fedcba9876543210", "size": 1 << 19}),
+        ];
+        assert_eq!(pruned(&gone), "removed a:1 b:1 0123456789ab\nremoved <none> fedcba987654\n1.5Mi freed\n");
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub(crate) enum Verb {
     Why(why::Why),
     /// Show what happened to objects, the newest last
     Events(events::Events),
-    /// Load, list, verify, export and remove images
+    /// Load, list, verify, export, remove and prune images
     #[command(subcommand)]
     Image(image::Image),
     /// Show what this box has, what it lacks, and what that costs

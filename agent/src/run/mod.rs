@@ -10,6 +10,7 @@ mod clock;
 mod drain;
 mod ending;
 mod exec;
+mod garbage;
 mod given;
 mod heard;
 mod images;
@@ -74,6 +75,8 @@ enum Note {
     Heard,
     /// Images were loaded or removed.
     Images,
+    /// The images' disk was looked at, and images removed if need be.
+    Collected(Result<act::image::Collected, String>),
     /// A pod's use of the disk was measured; why it has to go, if it has to.
     Measured { uid: PodUid, excess: Option<String> },
     /// Something in the manifest folder has changed.
@@ -105,6 +108,7 @@ struct Agent {
     node: given::Node,
     /// Cgroups whose counts are written down.
     closed: Vec<CgroupId>,
+    collecting: garbage::Collecting,
     /// Events of what is no pod, until the end of the turn.
     news: Vec<(Event, Again)>,
 }
@@ -192,7 +196,8 @@ impl Agent {
         // After the picture: nobody is to read of a Job that is over while its pods still seem to run.
         let again = self.tend_workloads(now).await;
         let measure = self.measure_storage(now);
-        self.alarm.set([wake_at, again, measure].into_iter().flatten().min())?;
+        let collect = self.tend_images(now);
+        self.alarm.set([wake_at, again, measure, collect].into_iter().flatten().min())?;
         Ok(())
     }
 
@@ -253,7 +258,11 @@ impl Agent {
             }
             Note::Measured { uid, excess } => self.measured(uid, excess, now).await,
             Note::Heard => self.hear(),
-            Note::Images => self.pods.values_mut().for_each(Kept::images_changed),
+            Note::Images => {
+                self.collecting.hasten();
+                self.pods.values_mut().for_each(Kept::images_changed);
+            }
+            Note::Collected(collected) => self.collected(collected),
             Note::Manifests => {
                 self.read_manifests().await;
                 self.read_objects().await;

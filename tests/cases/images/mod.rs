@@ -2,6 +2,7 @@
 //! there, and damage that is noticed.
 
 mod export;
+mod room;
 mod whole;
 
 use std::{
@@ -47,6 +48,13 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_pod_waits_for_its_image_and_others_run_on", awaited),
         case("what_is_exported_can_be_loaded_and_is_the_same_image", export::same),
         case("a_damaged_layer_is_named_and_not_used", whole::damaged),
+        case("pruning_keeps_what_a_pod_needs", room::pruned),
+        Case {
+            name: "a_full_disk_costs_images_that_nobody_needs_and_no_pod",
+            mode: Mode::Alone,
+            limit: Duration::from_secs(300),
+            run: room::collected,
+        },
     ]
 }
 

@@ -218,7 +218,10 @@ mod tests {
     use std::fs;
 
     use super::{
-        super::fixture::{Built, Tar, Temporary, docker, gzip, listing},
+        super::{
+            InUse,
+            fixture::{Built, Tar, Temporary, docker, gzip, listing},
+        },
         *,
     };
 
@@ -257,7 +260,7 @@ mod tests {
                 expected
             );
             for image in found {
-                other.remove(&image.id.to_string(), &BTreeSet::new()).unwrap();
+                other.remove(&image.id.to_string(), &InUse::default()).unwrap();
             }
         };
         let (first, second) = (images[0].id(), images[1].id());

@@ -96,7 +96,8 @@ impl Store {
                 names.set(name, candidate.id, candidate.manifest);
             }
         }
-        names.write(&self.names_path(), scratch)
+        names.write(&self.names_path(), scratch)?;
+        candidates.iter().try_for_each(|candidate| self.used(candidate.id))
     }
 
     fn withdraw(&self, new: &[Digest], scratch: &Scratch) {

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! <root>/configs/<hex>            an image is here if and only if its config is
+//!        configs/<hex>.used       after how many other uses it was last used
 //!        layers/<hex>/tree/       a layer, unpacked for overlayfs; named by the digest of its uncompressed tar
 //!        layers/<hex>/facts.json  what the tree held when it was unpacked
 //!        layers/<hex>/recipe      how its tar is made again from the tree
@@ -17,6 +18,7 @@
 #![expect(clippy::disallowed_methods, reason = "an effect module: the image store is files")]
 
 mod archive;
+mod collect;
 mod digest;
 mod disk;
 mod entries;
@@ -29,8 +31,10 @@ mod load;
 mod names;
 mod recipe;
 mod reference;
+mod room;
 mod rooted;
 mod unpack;
+mod uses;
 mod whole;
 
 #[cfg(test)]
@@ -45,6 +49,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use collect::Collected;
 pub(crate) use digest::Digest;
 use disk::{Census, Scratch, failed};
 pub(crate) use error::Error;
@@ -53,6 +58,9 @@ use format::{Blob, Defaults};
 pub(crate) use load::Loaded;
 use names::Names;
 use reference::Reference;
+pub(crate) use room::{Amount, Gone, Room, Which};
+pub(crate) use uses::InUse;
+use uses::Uses;
 pub(crate) use whole::Verified;
 
 /// The fewest digits of an id that may stand for it; as many as docker shows.
@@ -117,19 +125,21 @@ pub(crate) struct Store {
     turn: Mutex<()>,
     /// Layers that were counted since the store was opened, and whole.
     counted: Mutex<BTreeSet<Digest>>,
+    uses: Mutex<Uses>,
 }
 
 impl Store {
     /// Opens or makes the store, and removes what a run that was killed left half done.
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
-        let (turn, counted) = (Mutex::default(), Mutex::default());
-        let store = Self { root: root.to_owned(), limits: LIMITS, turn, counted };
+        let (turn, counted, uses) = (Mutex::default(), Mutex::default(), Mutex::default());
+        let store = Self { root: root.to_owned(), limits: LIMITS, turn, counted, uses };
         // Layers hold set-id programs, old ones too: no one else on the box may reach them.
         disk::make_directory(root, 0o700)?;
         for directory in ["configs", "layers", "tmp"] {
             disk::make_directory(&root.join(directory), 0o700)?;
         }
         disk::empty(&store.tmp()).map_err(failed("empty", &store.tmp()))?;
+        *lock(&store.uses) = Uses::read(&root.join("configs"));
         store.sweep_or_warn();
         Ok(store)
     }
@@ -159,11 +169,9 @@ impl Store {
         image.stack.iter().map(|layer| self.layer_path(*layer).join("tree")).collect()
     }
 
-    /// Drops a name, and with the last one the image; an id takes all its names along. `in_use` are the images that
-    /// containers run from: those stay.
-    pub(crate) fn remove(&self, text: &str, in_use: &BTreeSet<Digest>) -> Result<Removed, Error> {
+    /// Drops a name, and with the last one the image; an id takes all its names along. What is in use stays.
+    pub(crate) fn remove(&self, text: &str, in_use: &InUse) -> Result<Removed, Error> {
         let _turn = self.turn();
-        let scratch = Scratch::new(&self.tmp())?;
         let mut names = Names::read(&self.names_path())?;
         let found = self.resolve(text, &names)?.ok_or_else(|| Error::NotFound { text: text.to_owned() })?;
         let id = found.id();
@@ -171,18 +179,19 @@ impl Store {
             && names.of(id).len() > 1
         {
             names.drop_name(name);
-            names.write(&self.names_path(), &scratch)?;
+            names.write(&self.names_path(), &Scratch::new(&self.tmp())?)?;
             return Ok(Removed::Name(name.to_string()));
         }
-        if in_use.contains(&id) {
-            return Err(Error::InUse { image: id });
-        }
-        names.drop_image(id);
-        names.write(&self.names_path(), &scratch)?;
-        scratch.swallow(&self.config_path(id))?;
-        disk::sync_directory(&self.root.join("configs"))?;
-        self.sweep_or_warn();
+        self.drop_image(id, in_use)?;
         Ok(Removed::Image(id))
+    }
+
+    /// Drops an image with all its names, and the layers that no other has. Gives back what those had in their files. The
+    /// caller holds the turn.
+    fn drop_image(&self, id: Digest, in_use: &InUse) -> Result<u64, Error> {
+        self.hide(id, in_use)?;
+        disk::sync_directory(&self.root.join("configs"))?;
+        Ok(self.sweep_or_warn())
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
@@ -295,25 +304,29 @@ impl Store {
 
 /// Sweeping. Callers hold the turn.
 impl Store {
-    fn sweep_or_warn(&self) {
-        if let Err(error) = self.sweep() {
+    fn sweep_or_warn(&self) -> u64 {
+        self.sweep().unwrap_or_else(|error| {
             tracing::warn!(%error, "unused layers stay until the next start");
-        }
+            0
+        })
     }
 
-    /// Removes the layers that no image has. With a damaged config around no one knows which those are: none goes.
-    fn sweep(&self) -> Result<(), Error> {
+    /// Removes the layers that no image has, and says how many bytes were in their files. With a damaged config around no one knows which those are: none goes.
+    fn sweep(&self) -> Result<u64, Error> {
         let mut used = BTreeSet::new();
         for id in self.ids()? {
             used.extend(self.blob(id)?.into_iter().flat_map(|blob| blob.rootfs.diff_ids));
         }
         let scratch = Scratch::new(&self.tmp())?;
+        let mut bytes = 0;
         for name in disk::names(&self.root.join("layers"))? {
-            if Digest::from_hex(&name).is_none_or(|layer| !used.contains(&layer)) {
+            let layer = Digest::from_hex(&name);
+            if layer.is_none_or(|layer| !used.contains(&layer)) {
+                bytes += layer.map_or(0, |layer| self.bytes_of(layer));
                 scratch.swallow(&self.root.join("layers").join(name))?;
             }
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -345,7 +358,9 @@ mod tests {
         *,
     };
 
-    const NO_ONE: BTreeSet<Digest> = BTreeSet::new();
+    fn no_one() -> InUse {
+        InUse::default()
+    }
 
     fn plain(layer: &[u8]) -> Vec<u8> {
         layer.to_vec()
@@ -626,7 +641,7 @@ mod tests {
         let (old, new) = (load(&old), load(&new));
         assert_eq!(store.find("x").unwrap().unwrap().id, new);
         assert_eq!(store.find(&old.hex()).unwrap().unwrap().names, [""; 0]);
-        assert_eq!(store.remove(&old.hex(), &NO_ONE).unwrap(), Removed::Image(old));
+        assert_eq!(store.remove(&old.hex(), &no_one()).unwrap(), Removed::Image(old));
         assert_eq!(names_of(&store.list().unwrap()), [["docker.io/library/x:latest"]]);
     }
 
@@ -643,7 +658,8 @@ mod tests {
         store.load(&docker(&built, gzip)[..]).unwrap();
         let layers = || fs::read_dir(temporary.path().join("layers")).unwrap().count();
         assert_eq!(layers(), 3);
-        let running = BTreeSet::from([built[0].id()]);
+        let mut running = InUse::default();
+        running.add([built[0].id()]);
         assert_eq!(
             store.remove("one", &running).unwrap(),
             Removed::Name("docker.io/library/one:latest".to_owned())
@@ -652,8 +668,8 @@ mod tests {
             matches!(store.remove("uno", &running), Err(Error::InUse { image }) if image == built[0].id())
         );
         assert!(matches!(store.remove(&built[0].id().hex(), &running), Err(Error::InUse { .. })));
-        assert_eq!(store.remove("uno", &NO_ONE).unwrap(), Removed::Image(built[0].id()));
-        assert!(matches!(store.remove("uno", &NO_ONE), Err(Error::NotFound { .. })));
+        assert_eq!(store.remove("uno", &no_one()).unwrap(), Removed::Image(built[0].id()));
+        assert!(matches!(store.remove("uno", &no_one()), Err(Error::NotFound { .. })));
         assert_eq!(layers(), 2);
         store.ensure_whole(&store.find("two").unwrap().unwrap()).unwrap();
         assert_eq!(
@@ -733,7 +749,7 @@ mod tests {
                     for _ in 0..10 {
                         let id = store.load(&archive[..]).unwrap()[0].id;
                         store.ensure_whole(&store.find(&tag).unwrap().unwrap()).unwrap();
-                        assert_eq!(store.remove(&tag, &NO_ONE).unwrap(), Removed::Image(id));
+                        assert_eq!(store.remove(&tag, &no_one()).unwrap(), Removed::Image(id));
                     }
                 });
             }

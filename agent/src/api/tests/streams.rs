@@ -132,7 +132,8 @@ async fn images_go_through_the_door() {
     let mut images = std::mem::replace(&mut scene.images, tokio::sync::mpsc::channel(1).1);
     let keeper = tokio::spawn(async move {
         while let Some(request) = images.recv().await {
-            let row = |names| ImageRow { names, id: "sha256:ab".to_owned(), size: 5, created: None };
+            let row =
+                |names| ImageRow { names, id: "sha256:ab".to_owned(), size: 5, created: None, used: None };
             match request {
                 ImageRequest::Load { mut archive, reply } => {
                     let read = tokio::task::spawn_blocking(move || {
@@ -145,6 +146,15 @@ async fn images_go_through_the_door() {
                         if text == "good" { Ok(vec![row(vec![text])]) } else { Err(refused(text)) }
                     });
                     reply.send(answer).unwrap();
+                }
+                ImageRequest::Prune { scope, reply } => {
+                    let gone = if scope == PruneScope::All { 2 } else { 1 };
+                    reply.send(Ok(vec![row(Vec::new()); gone])).unwrap();
+                }
+                ImageRequest::Room { reply } => {
+                    let [images, reclaimable, layers, shared, leftovers] =
+                        [1, 2, 3, 4, 5].map(|count| Amount { count, bytes: 9 });
+                    reply.send(Ok(RoomRow { images, reclaimable, layers, shared, leftovers })).unwrap();
                 }
                 ImageRequest::Verify { name, reply } => {
                     let (id, damage) = ("sha256:ab".to_owned(), vec!["its layer".to_owned()]);
@@ -169,6 +179,9 @@ async fn images_go_through_the_door() {
         ("POST", "/carob/v1/images", "good", 200, r#""names":["good"]"#),
         ("POST", "/carob/v1/images", "bad", 400, "not an archive"),
         ("GET", "/carob/v1/images", "", 200, r#""size":5"#),
+        ("POST", "/carob/v1/images/prune", "", 200, r#""lastUsed":null,"names":[],"size":5}]}"#),
+        ("POST", "/carob/v1/images/prune?all=true", "", 200, r#""size":5},{"#),
+        ("GET", "/carob/v1/images/df", "", 200, r#""leftovers":{"bytes":9,"count":5}"#),
         ("GET", "/carob/v1/images/verify", "", 200, r#""damage":["its layer"]"#),
         ("GET", "/carob/v1/images/verify?name=x:1", "", 200, r#""names":["x:1"]"#),
         ("GET", "/carob/v1/images/export?names=x:1,y", "", 404, "x:1 and y"),
