@@ -15,7 +15,11 @@ use crate::pod::{Access, Propagation, surroundings};
 /// What is damaged is not here either.
 pub(super) fn find_image(tools: &Tools, image: &str) -> Result<image::Image, Error> {
     let image = image.to_owned();
-    match tools.images.find(&image) {
+    let found = tools.images.find(&image).and_then(|found| match found {
+        Some(found) => tools.images.take_up(&found).map(|()| Some(found)),
+        None => Ok(None),
+    });
+    match found {
         Ok(Some(found)) => Ok(found),
         Ok(None) | Err(image::Error::Damaged { .. }) => Err(Error::NotHere { image }),
         Err(source) => Err(Error::Image { image, source }),

@@ -41,13 +41,13 @@ use tokio::{
 };
 
 pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
+pub(crate) use self::images::{
+    Amount, ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, PruneScope, RoomRow, VerifiedRow,
+};
+pub(crate) use self::pull::PullWord;
 use self::{
     about::{Pictures, Usage},
     refusal::Refusal,
-};
-pub(crate) use self::{
-    images::{ImageDoor, ImageFault, ImageRequest, ImageRow},
-    pull::PullWord,
 };
 use crate::{
     config::Config,
@@ -156,6 +156,10 @@ fn own_routes() -> Router<Arc<Api>> {
         .route("/carob/v1/gone/{plural}/{namespace}/{name}", get(objects::gone))
         .route("/carob/v1/exec/{namespace}/{name}", post(exec::collect))
         .route("/carob/v1/images/pull", post(pull::pull))
+        .route("/carob/v1/images/verify", get(images::verify))
+        .route("/carob/v1/images/prune", post(images::prune))
+        .route("/carob/v1/images/df", get(images::room))
+        .route("/carob/v1/images/export", get(images::export))
         .route("/carob/v1/images", images.layer(DefaultBodyLimit::disable()))
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod event;
 pub(crate) mod expand;
 pub(crate) mod flight;
 pub(crate) mod given;
+pub(crate) mod image_gc;
 pub(crate) mod mountinfo;
 pub(crate) mod network;
 pub(crate) mod port;

@@ -10,6 +10,7 @@ mod clock;
 mod drain;
 mod ending;
 mod exec;
+mod garbage;
 mod given;
 mod heard;
 mod images;
@@ -77,6 +78,8 @@ enum Note {
     Pulling { uid: PodUid, container: usize, image: String },
     /// Images were loaded or removed.
     Images,
+    /// The images' disk was looked at, and images removed if need be.
+    Collected(Result<act::image::Collected, String>),
     /// A pod's use of the disk was measured; why it has to go, if it has to.
     Measured { uid: PodUid, excess: Option<String> },
     /// Something in the manifest folder has changed.
@@ -108,6 +111,7 @@ struct Agent {
     node: given::Node,
     /// Cgroups whose counts are written down.
     closed: tally::Closed,
+    collecting: garbage::Collecting,
     /// Events of what is no pod, until the end of the turn.
     news: Vec<(Event, Again)>,
 }
@@ -195,7 +199,8 @@ impl Agent {
         // After the picture: nobody is to read of a Job that is over while its pods still seem to run.
         let again = self.tend_workloads(now).await;
         let measure = self.measure_storage(now);
-        self.alarm.set([wake_at, again, measure].into_iter().flatten().min())?;
+        let collect = self.tend_images(now);
+        self.alarm.set([wake_at, again, measure, collect].into_iter().flatten().min())?;
         Ok(())
     }
 
@@ -228,6 +233,9 @@ impl Agent {
             Note::Done { uid, outcome } => {
                 if let Outcome::Started { result: Ok(started), .. } = &outcome {
                     self.watch(&uid, &outcome, started.clone());
+                }
+                if let Outcome::Pulled { .. } = &outcome {
+                    self.collecting.hasten();
                 }
                 if let Some(kept) = self.pods.get_mut(&uid) {
                     kept.fold(outcome, now);
@@ -262,7 +270,11 @@ impl Agent {
                     kept.tell_pulling(container, &image);
                 }
             }
-            Note::Images => self.pods.values_mut().for_each(Kept::images_changed),
+            Note::Images => {
+                self.collecting.hasten();
+                self.pods.values_mut().for_each(Kept::images_changed);
+            }
+            Note::Collected(collected) => self.collected(collected),
             Note::Manifests => {
                 self.read_manifests().await;
                 self.read_objects().await;

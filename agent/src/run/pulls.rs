@@ -1,13 +1,18 @@
-//! What comes of the steps that get images.
+//! What comes of the steps that get images, and of pulls that somebody has asked for.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
 
 use super::{Desk, Note, kept::Kept};
 use crate::{
     act::{
-        chain,
-        pull::{Error, Fetched},
+        Tools, chain,
+        pull::{self, Error, Fetched, Progress, Told, Wanted},
     },
+    api::PullWord,
     plan::{Failure, State, Step, Supply},
-    pod::{PodUid, Stamp},
+    pod::{PodUid, PullPolicy, Stamp},
 };
 
 impl Desk {
@@ -51,4 +56,33 @@ impl Kept {
             }
         }
     }
+}
+
+/// Pulls an image for somebody who listens, until nobody does.
+pub(super) async fn pull(
+    tools: Arc<Tools>,
+    image: String,
+    words: mpsc::Sender<PullWord>,
+    notes: mpsc::Sender<Note>,
+) {
+    let mut tell = |told| {
+        if let Told::Progress(Progress { blob, done, size }) = told {
+            // The next one says more.
+            let _ = words.try_send(PullWord::Progress { blob: blob.to_string(), done, size });
+        }
+    };
+    let wanted = Wanted { image, policy: PullPolicy::Always, credentials: Vec::new() };
+    let last = tokio::select! {
+        () = words.closed() => return,
+        fetched = pull::ensure(&tools, wanted, &mut tell) => match fetched {
+            Ok(Fetched::Pulled { size }) => PullWord::Done { size },
+            Ok(Fetched::Unchecked { why }) => PullWord::Failed(why),
+            Ok(Fetched::Present) => PullWord::Done { size: 0 },
+            Err(e) => PullWord::Failed(chain(&e)),
+        },
+    };
+    if let PullWord::Done { .. } = last {
+        let _ = notes.send(Note::Images).await;
+    }
+    let _ = words.send(last).await;
 }

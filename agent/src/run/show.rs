@@ -61,6 +61,7 @@ impl Agent {
             mismatches: self.mismatches.load(Ordering::Relaxed),
             dropped_log_bytes: self.dropped.load(Ordering::Relaxed),
             store_error: self.store_error.clone(),
+            images: self.collecting.disk,
         }
     }
 }

@@ -175,10 +175,10 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
 
 /// What a tree holds, by number: enough to see a file that a power cut emptied or lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Census {
-    pub(super) entries: u64,
+pub(crate) struct Census {
+    pub(crate) entries: u64,
     /// Of regular files, each counted once however many links it has.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Counts a tree.

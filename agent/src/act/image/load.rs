@@ -14,7 +14,9 @@ use super::{
     archive::{self, Candidate},
     disk::{self, Scratch, failed},
     entries::Budget,
+    lock,
     names::Names,
+    recipe::{Recorder, record_whole},
     reference::Reference,
     unpack::unpack,
 };
@@ -71,12 +73,12 @@ impl Store {
     fn loaded(&self, image: &Incoming) -> Loaded {
         let layers: BTreeSet<_> = image.layers.iter().copied().collect();
         let devices =
-            layers.into_iter().filter_map(|layer| self.facts(layer)).map(|facts| facts.devices).sum();
+            layers.into_iter().filter_map(|layer| self.facts(layer).ok()).map(|facts| facts.devices).sum();
         let names = image.names.iter().map(Reference::to_string).collect();
         Loaded { id: image.id, names, devices }
     }
 
-    /// Unpacks the layers that are not in the store, or not whole there, below `scratch`.
+    /// Unpacks the layers that are not in the store, not whole there, or without a recipe, below `scratch`.
     fn unpack(
         &self,
         candidates: &[Candidate],
@@ -87,7 +89,7 @@ impl Store {
         let layers =
             candidates.iter().flat_map(|candidate| candidate.image.layers.iter().zip(&candidate.packed));
         for (layer, packed) in layers {
-            if !fresh.contains_key(layer) && !self.is_whole(*layer) {
+            if !fresh.contains_key(layer) && !self.is_kept(*layer) {
                 fresh.insert(*layer, unpack_layer(*layer, packed, scratch, &mut budget)?);
             }
         }
@@ -107,6 +109,7 @@ impl Store {
                 disk::rename(&path, &self.tmp().join(uuid::Uuid::new_v4().to_string()))?;
             }
             disk::rename(unpacked, &path)?;
+            lock(&self.counted).remove(layer);
         }
         disk::sync_directory(&self.root.join("layers"))?;
         let mut names = Names::read(&self.names_path())?;
@@ -116,7 +119,8 @@ impl Store {
                 names.set(name, image.id, image.manifest);
             }
         }
-        names.write(&self.names_path(), scratch)
+        names.write(&self.names_path(), scratch)?;
+        images.iter().try_for_each(|image| self.used(image.id))
     }
 
     fn withdraw(&self, new: &[Digest], scratch: &Scratch) {
@@ -138,10 +142,24 @@ pub(super) fn unpack_layer(
     let directory = scratch.directory(&layer.hex())?;
     let (tree, junk) = (directory.join("tree"), scratch.directory(&format!("junk-{}", layer.hex()))?);
     disk::make_directory(&tree, 0o755)?;
-    let file = File::open(packed).map_err(failed("read", packed))?;
-    let plain = archive::decompress(file, &layer.to_string())?;
-    let unpacked = unpack(plain, &tree, &junk, budget).map_err(|source| Error::Layer { layer, source })?;
-    let facts = Facts { census: disk::census(&tree)?, devices: unpacked.devices, opaque: unpacked.opaque };
+    let stream = || {
+        let file = File::open(packed).map_err(failed("read", packed))?;
+        archive::decompress(file, &layer.to_string())
+    };
+    let recipe = directory.join("recipe");
+    let recorder = Recorder::create(&recipe).map_err(failed("write", &recipe))?;
+    let unpacked = unpack(stream()?, &tree, &junk, &recorder, budget)
+        .map_err(|source| Error::Layer { layer, source })?;
+    let mut recorded = recorder.finish();
+    if unpacked.replaced {
+        recorded = record_whole(stream()?, &recipe);
+    }
+    let facts = Facts {
+        census: disk::census(&tree)?,
+        devices: unpacked.devices,
+        opaque: unpacked.opaque,
+        tar: Some(recorded.map_err(failed("write", &recipe))?),
+    };
     let path = directory.join("facts.json");
     let bytes =
         serde_json::to_vec(&facts).map_err(|source| Error::Json { name: layer.to_string(), source })?;

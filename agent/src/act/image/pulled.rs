@@ -112,7 +112,7 @@ pub(crate) type Layers = Vec<(Wanted, Digest)>;
 
 impl Workshop {
     pub(crate) fn new(store: &Path, scratch: &Path) -> Self {
-        let store = Store { root: store.to_owned(), limits: LIMITS, turn: Mutex::new(()) };
+        let store = Store::at(store);
         let budget = Budget::new(LIMITS.unpacked_entries, LIMITS.unpacked_bytes);
         Self { store, scratch: Scratch::of_another(scratch), budget: Mutex::new(budget) }
     }
@@ -149,7 +149,7 @@ impl Workshop {
 
     /// Whether a layer has to be fetched.
     pub(crate) fn lacks(&self, layer: Digest) -> bool {
-        !self.store.is_whole(layer)
+        !self.store.is_kept(layer)
     }
 
     /// Unpacks a fetched blob. One at a time: a disk has no use for two.
@@ -212,7 +212,7 @@ impl Store {
         let image = Incoming { id, config: config.into_bytes(), names, manifest: Some(manifest), layers };
         self.show(&[image], &fresh, &scratch.0)?;
         let names = Names::read(&self.names_path())?;
-        self.image(id, &names)?.ok_or(Error::Damaged { image: id })
+        self.image(id, &names)?.ok_or(Error::NotFound { text: name })
     }
 
     fn partial_path(&self, blob: Digest) -> PathBuf {
