@@ -9,6 +9,7 @@ mod images;
 mod metrics;
 mod network;
 mod pod;
+mod power;
 mod prometheus;
 mod resources;
 mod restart;
@@ -50,6 +51,7 @@ const AREAS: &[Area] = &[
     ("network", network::cases),
     ("workload", workload::cases),
     ("images", images::cases),
+    ("power", power::cases),
     ("api", api::cases),
     ("api", metrics::cases),
     ("api", prometheus::cases),

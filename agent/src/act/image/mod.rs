@@ -10,8 +10,8 @@
 //!        tmp/                     work in progress; emptied when the store is opened
 //! ```
 //! Order is the whole protection against a power cut: layers are on the disk before their names are, layers before
-//! the config that needs them, the config before the name; each becomes visible by one rename. On the way out it is
-//! the reverse, and layers without a config are swept up.
+//! the config that needs them, the config before the name; each becomes visible by one rename. On the way out the
+//! config goes first, and with it the image; the names and layers that it leaves are swept up.
 #![expect(clippy::disallowed_methods, reason = "an effect module: the image store is files")]
 
 mod archive;
@@ -170,10 +170,11 @@ impl Store {
         if in_use.contains(&id) {
             return Err(Error::InUse { image: id });
         }
-        names.drop_image(id);
-        names.write(&self.names_path(), &scratch)?;
         scratch.swallow(&self.config_path(id))?;
         disk::sync_directory(&self.root.join("configs"))?;
+        // A power cut before this is written leaves names of an image that is gone: the next start sweeps them up.
+        names.drop_image(id);
+        names.write(&self.names_path(), &scratch)?;
         self.sweep_or_warn();
         Ok(Removed::Image(id))
     }
@@ -286,17 +287,22 @@ impl Store {
 impl Store {
     fn sweep_or_warn(&self) {
         if let Err(error) = self.sweep() {
-            tracing::warn!(%error, "unused layers stay until the next start");
+            tracing::warn!(%error, "unused names and layers stay until the next start");
         }
     }
 
-    /// Removes the layers that no image has. With a damaged config around no one knows which those are: none goes.
+    /// Removes the names of images that are gone, and the layers that no image has. With a damaged config around no one
+    /// knows which those are: none goes.
     fn sweep(&self) -> Result<(), Error> {
+        let (ids, scratch) = (self.ids()?, Scratch::new(&self.tmp())?);
+        let mut names = Names::read(&self.names_path())?;
+        if names.keep(&ids) {
+            names.write(&self.names_path(), &scratch)?;
+        }
         let mut used = BTreeSet::new();
-        for id in self.ids()? {
+        for id in ids {
             used.extend(self.blob(id)?.into_iter().flat_map(|blob| blob.rootfs.diff_ids));
         }
-        let scratch = Scratch::new(&self.tmp())?;
         for name in disk::names(&self.root.join("layers"))? {
             if Digest::from_hex(&name).is_none_or(|layer| !used.contains(&layer)) {
                 scratch.swallow(&self.root.join("layers").join(name))?;
@@ -692,6 +698,24 @@ mod tests {
         fs::create_dir_all(temporary.path().join("layers").join(Digest::of(b"").hex()).join("tree")).unwrap();
         Store::open(temporary.path()).unwrap();
         assert_eq!(listing(temporary.path()), clean);
+    }
+
+    /// The image goes in one step, with its config. What a cut leaves behind it neither stays nor comes back.
+    #[test]
+    fn an_image_whose_removal_was_cut_off_is_gone_with_its_names_and_layers() {
+        let temporary = Temporary::new();
+        let store = Store::open(temporary.path()).unwrap();
+        let (one, two) = (extra("1"), extra("2"));
+        let cut = Built { tags: &["cut", "cut-too"], layers: &[&one] };
+        store.load(&docker(&[Built { tags: &["kept"], layers: &[&two] }], plain)[..]).unwrap();
+        let kept = listing(temporary.path());
+        store.load(&docker(&[Built { tags: cut.tags, layers: cut.layers }], plain)[..]).unwrap();
+        fs::remove_file(temporary.path().join("configs").join(cut.id().hex())).unwrap();
+        assert_eq!(names_of(&store.list().unwrap()), [["docker.io/library/kept:latest"]]);
+        let store = Store::open(temporary.path()).unwrap();
+        assert_eq!(listing(temporary.path()), kept);
+        store.load(&docker(&[Built { tags: &["cut"], layers: &[&one] }], plain)[..]).unwrap();
+        assert_eq!(store.find("cut-too").unwrap(), None);
     }
 
     #[test]
