@@ -9,6 +9,7 @@ mod images;
 mod metrics;
 mod network;
 mod pod;
+mod power;
 mod prometheus;
 mod registry;
 mod resources;
@@ -52,6 +53,7 @@ const AREAS: &[Area] = &[
     ("workload", workload::cases),
     ("images", images::cases),
     ("images", registry::cases),
+    ("power", power::cases),
     ("api", api::cases),
     ("api", metrics::cases),
     ("api", prometheus::cases),

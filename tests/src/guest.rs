@@ -20,7 +20,7 @@ use rustix::{
 use crate::{
     cases::{self, Case},
     channel,
-    wire::{Next, Record},
+    wire::{Next, Record, Told},
     world::{HANDED_OVER, World},
 };
 
@@ -30,22 +30,22 @@ const CUT: u8 = 76;
 const STDERR: &str = "/run/carob-tests.stderr";
 const NOTE_LINES: usize = 60;
 
-/// What follows the verb: `[--full] [--boot N] CASE…`.
+/// What follows the verb: `[--full] [--boot=N] [--seed=N] [--note=WORD]… CASE…`.
 struct Words<'a> {
-    full: bool,
-    boot: u32,
+    told: Told,
     names: Vec<&'a str>,
 }
 
 impl<'a> Words<'a> {
     fn read(words: &[&'a str]) -> Result<Self> {
-        let mut read = Self { full: false, boot: 0, names: Vec::new() };
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match *word {
-                "--full" => read.full = true,
-                "--boot" => read.boot = words.next().context("--boot wants a number")?.parse()?,
-                name => read.names.push(name),
+        let mut read = Self { told: Told::default(), names: Vec::new() };
+        for word in words {
+            match word.split_once('=') {
+                Some(("--boot", number)) => read.told.boot = number.parse().context("read --boot")?,
+                Some(("--seed", number)) => read.told.seed = number.parse().context("read --seed")?,
+                Some(("--note", note)) => read.told.notes.push(note.to_owned()),
+                _ if *word == "--full" => read.told.full = true,
+                _ => read.names.push(word),
             }
         }
         Ok(read)
@@ -77,7 +77,7 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
 pub(crate) fn run_one(words: &[&str]) -> Result<ExitCode> {
     let words = Words::read(words)?;
     let Ok([(_, case)]) = <[_; 1]>::try_from(cases::named(&words.names)?) else { bail!("name one case") };
-    let world = World::new(words.full, words.boot);
+    let world = World::new(words.told);
     (case.run)(&world)?;
     Ok(match world.next_boot() {
         None => ExitCode::SUCCESS,
@@ -109,10 +109,7 @@ fn watch(name: &str, case: &Case, words: &Words<'_>) -> Result<Ended> {
 
 fn start(name: &str, words: &Words<'_>) -> Result<Child> {
     let mut command = Command::new(env::current_exe().context("find this program")?);
-    command.args(["case", name, "--boot", &words.boot.to_string()]);
-    if words.full {
-        command.arg("--full");
-    }
+    command.args(["case", name]).args(words.told.words());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(STDERR)?).process_group(0);
     command.spawn().with_context(|| format!("start the case {name}"))
 }
@@ -163,8 +160,16 @@ impl Lines {
             None => 0,
         };
         let lines: Vec<u8> = self.pending.drain(..complete).collect();
-        channel::say(&String::from_utf8_lossy(&lines))?;
+        String::from_utf8_lossy(&lines).lines().try_for_each(pass_on)?;
         Ok(count > 0)
+    }
+}
+
+/// A case speaks in plain lines; only what `World` says for it is a record already.
+fn pass_on(line: &str) -> Result<()> {
+    match serde_json::from_str(line) {
+        Ok(record @ (Record::Note { .. } | Record::Cut { .. })) => channel::send(&record),
+        _ => channel::say(line),
     }
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     channel::{say, send},
-    wire::Record,
+    wire::{Record, Told},
     world::{UNIT, World},
 };
 
@@ -47,7 +47,7 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
         bail!("usage: guest-run [--remove] --settle SECONDS FILE")
     };
     let settle = Duration::from_secs(seconds.parse().context("--settle wants seconds")?);
-    let world = World::new(false, 0);
+    let world = World::new(Told::default());
     let mut shown = show(&world, Path::new(file), settle);
     if matches!(after, After::Remove) {
         shown = shown.and(world.uninstall());

@@ -15,6 +15,7 @@ mod channel;
 mod guest;
 mod guest_run;
 mod http;
+mod lots;
 mod maps;
 mod pods;
 mod traces;
@@ -26,7 +27,7 @@ use std::{env, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: carob-tests list | guest [--full] [--boot N] CASE… | guest-run [--remove] --settle S FILE | bench NAME … | work VERB …";
+const USAGE: &str = "usage: carob-tests list | guest [--full] [--boot=N] [--seed=N] [--note=WORD]… CASE… | guest-run [--remove] --settle S FILE | bench NAME … | work VERB …";
 
 fn main() -> ExitCode {
     match verb() {

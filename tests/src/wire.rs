@@ -19,6 +19,10 @@ pub(crate) enum Record {
     Text { name: String, text: String },
     /// The case goes on after the guest's next boot.
     Boot { boot: Next },
+    /// The host pulls the plug at a moment of its own within this time, and boots again. The case goes on until then.
+    Cut { cut_within_ms: u64 },
+    /// What the case is to be told in all later boots, however this one ends. One word.
+    Note { note: String },
     /// All that was asked for has been done. Without it the run failed.
     Done { done: bool },
 }
@@ -34,6 +38,30 @@ pub(crate) struct Figure {
     pub(crate) peer: Option<String>,
     /// The value in multiples of that.
     pub(crate) ratio: Option<f64>,
+}
+
+/// What a guest is told of the boot it begins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Told {
+    /// The long form of long cases.
+    pub(crate) full: bool,
+    /// How often it has been booted for this case before.
+    pub(crate) boot: u32,
+    /// For what a case leaves to chance.
+    pub(crate) seed: u64,
+    /// What the case has noted in earlier boots, the oldest first.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Told {
+    /// As words of a command line.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let Self { full, boot, seed, notes } = self;
+        let mut words = vec![format!("--boot={boot}"), format!("--seed={seed}")];
+        words.extend(full.then(|| "--full".to_owned()));
+        words.extend(notes.iter().map(|note| format!("--note={note}")));
+        words
+    }
 }
 
 /// How the guest leaves its boot.

@@ -2,10 +2,10 @@
 //! says of it. A case never looks into carob's own code or state.
 
 use std::{
-    cell::Cell,
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -13,7 +13,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::{http, traces::Traces, wire::Next};
+use crate::{
+    channel, http,
+    traces::Traces,
+    wire::{Next, Record, Told},
+};
 
 pub(crate) const AGENT: &str = "/usr/local/bin/carob";
 pub(crate) const MANIFESTS: &str = "/etc/carob/manifests";
@@ -33,9 +37,8 @@ const LOOK: Duration = Duration::from_millis(50);
 
 pub(crate) struct World {
     payload: PathBuf,
-    full: bool,
-    boot: u32,
-    next: Cell<Option<Next>>,
+    told: Told,
+    next: OnceLock<Next>,
 }
 
 /// What a command said and how it ended.
@@ -47,27 +50,50 @@ pub(crate) struct Said {
 }
 
 impl World {
-    /// `full`: the long form of long cases. `boot`: how often the guest has been booted for this case before.
-    pub(crate) fn new(full: bool, boot: u32) -> Self {
+    pub(crate) fn new(told: Told) -> Self {
         let payload = env::var_os("CAROB_PAYLOAD").map_or_else(|| PathBuf::from("/payload"), PathBuf::from);
-        Self { payload, full, boot, next: Cell::new(None) }
+        Self { payload, told, next: OnceLock::new() }
     }
 
+    /// The long form of long cases is wanted.
     pub(crate) fn full(&self) -> bool {
-        self.full
+        self.told.full
     }
 
+    /// How often the guest has been booted for this case before.
     pub(crate) fn boot(&self) -> u32 {
-        self.boot
+        self.told.boot
     }
 
-    /// Ends this boot when the case function returns Ok: it is then called again, with `boot` one higher.
+    /// For what a case leaves to chance.
+    pub(crate) fn seed(&self) -> u64 {
+        self.told.seed
+    }
+
+    /// What `note` was told in earlier boots, the oldest first.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.told.notes
+    }
+
+    /// Ends this boot when the case function returns Ok: it is then called again, with `boot` one higher. The first
+    /// word counts.
     pub(crate) fn go_on_after(&self, next: Next) {
-        self.next.set(Some(next));
+        let _ = self.next.set(next);
     }
 
     pub(crate) fn next_boot(&self) -> Option<Next> {
-        self.next.get()
+        self.next.get().copied()
+    }
+
+    /// Has the host pull the plug at a moment of its own within this time.
+    pub(crate) fn expect_cut(&self, within: Duration) -> Result<()> {
+        let within = u64::try_from(within.as_millis()).context("too long to wait for a power cut")?;
+        channel::send(&Record::Cut { cut_within_ms: within })
+    }
+
+    /// One word for the host to keep: it outlives the guest.
+    pub(crate) fn note(&self, note: String) -> Result<()> {
+        channel::send(&Record::Note { note })
     }
 
     /// A line for the person who runs the tests.

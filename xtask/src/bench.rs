@@ -53,18 +53,16 @@ pub(crate) fn run(place: &Place, words: &Words) -> Result<()> {
     let dist = words.dist.then(|| build::dist(place, HOST)).transpose()?;
     let mut heard = Heard::default();
     for bench in words.name.map_or(all.to_vec(), |name| vec![name]) {
-        match bench {
-            Bench::Programs => on_this_machine(place, &mut heard)?,
-            Bench::Agent => {
-                in_a_guest(place, &Machine::prepared(place)?, "agent", dist.as_deref(), &mut heard)?
+        let (machine, name) = match bench {
+            Bench::Programs => {
+                on_this_machine(place, &mut heard)?;
+                continue;
             }
-            Bench::Scrape => {
-                in_a_guest(place, &Machine::prepared(place)?, "scrape", dist.as_deref(), &mut heard)?
-            }
-            Bench::Peers => {
-                in_a_guest(place, &Machine::with_peers(place)?, "peers", dist.as_deref(), &mut heard)?
-            }
-        }
+            Bench::Agent => (Machine::prepared(place)?, "agent"),
+            Bench::Scrape => (Machine::prepared(place)?, "scrape"),
+            Bench::Peers => (Machine::with_peers(place)?, "peers"),
+        };
+        in_a_guest(place, &machine, name, dist.as_deref(), &mut heard)?;
     }
     heard.table();
     Ok(())

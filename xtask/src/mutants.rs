@@ -139,6 +139,7 @@ impl Bench<'_> {
             payload: &payload,
             run: &run,
             full: false,
+            seed: test::drawn_seed(),
         };
         let mut tally = Tally::default();
         guests.run_all(cases, &mut tally)?;

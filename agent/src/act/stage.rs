@@ -12,7 +12,7 @@ use super::{
 };
 use crate::pod::{Access, Propagation, surroundings};
 
-/// What is damaged is not here either.
+/// What is damaged is not here either, nor what was removed a moment ago.
 pub(super) fn find_image(tools: &Tools, image: &str) -> Result<image::Image, Error> {
     let image = image.to_owned();
     let found = tools.images.find(&image).and_then(|found| match found {
@@ -21,7 +21,9 @@ pub(super) fn find_image(tools: &Tools, image: &str) -> Result<image::Image, Err
     });
     match found {
         Ok(Some(found)) => Ok(found),
-        Ok(None) | Err(image::Error::Damaged { .. }) => Err(Error::NotHere { image }),
+        Ok(None) | Err(image::Error::Damaged { .. } | image::Error::NotFound { .. }) => {
+            Err(Error::NotHere { image })
+        }
         Err(source) => Err(Error::Image { image, source }),
     }
 }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::{PODS, await_agent, drop_in, numbered};
 use crate::{
+    lots::Lots,
     pods::{PATIENCE, Pod, ledger, ready},
     world::World,
 };
@@ -60,11 +61,11 @@ pub(super) fn at_any_moment(world: &World) -> Result<()> {
     drop_in(world, "hold.conf", HELD_UNIT)?;
     ready(world)?;
     let steady = Steady::start(world)?;
-    let mut moments = Moments(0x00ca_20b5);
+    let mut moments = Lots::new(0x00ca_20b5);
     let mut pods: Vec<Short<'_>> = Vec::new();
     let rounds = if world.full() { ROUNDS_OF_FULL } else { ROUNDS };
     for round in 0..rounds {
-        let moment = moments.next();
+        let moment = Duration::from_millis(moments.below(SPAN));
         one_round(world, round, moment, &mut pods)
             .and_then(|()| steady.unchanged())
             .with_context(|| format!("round {round}, killed {} ms after the order", moment.as_millis()))?;
@@ -97,17 +98,6 @@ fn each_end_is_there_once(world: &World, rounds: u64) -> Result<usize> {
     ensure!(once.len() == ids.len(), "an end is recorded twice: {ids:?}");
     ensure!(ids.len() as u64 >= 2 * rounds - 1, "only {} ends of {rounds} pods are recorded", ids.len());
     Ok(ids.len())
-}
-
-/// Seeded, so that a failure can be had again (as far as a machine repeats itself).
-struct Moments(u64);
-
-impl Moments {
-    fn next(&mut self) -> Duration {
-        // The generator of Knuth's MMIX; its upper bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Duration::from_millis((self.0 >> 33) % SPAN)
-    }
 }
 
 fn one_round<'w>(world: &'w World, round: u64, moment: Duration, pods: &mut Vec<Short<'w>>) -> Result<()> {

@@ -19,12 +19,12 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     channel::{say, send},
-    wire::{Figure, Record},
+    wire::{Figure, Record, Told},
     world::World,
 };
 
 pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
-    let world = World::new(false, 0);
+    let world = World::new(Told::default());
     let measured = match words {
         ["agent"] => agent::measure(&world),
         ["scrape"] => scrape::measure(&world),

@@ -13,7 +13,7 @@ use crate::{
     place::Place,
     progress::quiet_stage,
     vm::{arm64::Arm64, payload::Payload, rundir::RunDir, series::Series},
-    wire::Listed,
+    wire::{Listed, Told},
 };
 
 pub(super) fn run(place: &Place, words: &Words, cases: &[Listed], tally: &mut Tally) -> Result<()> {
@@ -22,6 +22,7 @@ pub(super) fn run(place: &Place, words: &Words, cases: &[Listed], tally: &mut Ta
         return Ok(());
     }
     let bench = Bench::made(place, words.kernel.kernel);
+    let told = Told { full: words.full, ..Told::default() };
     let stage = quiet_stage(&format!("vm: arm64, {} cases", cases.len()));
     for case in cases {
         let picked = [case];
@@ -29,7 +30,7 @@ pub(super) fn run(place: &Place, words: &Words, cases: &[Listed], tally: &mut Ta
             Err(fault) => (Some(format!("{fault:#}")), 0),
             Ok(bench) => {
                 let mut heard = Heard::new(place, bench.run.path(), &picked, &stage, tally);
-                let fault = bench.boot(words.full, &mut heard).err();
+                let fault = bench.boot(&told, &mut heard).err();
                 (fault.map(|fault| format!("{fault:#}")), heard.ended())
             }
         };
@@ -57,9 +58,9 @@ impl Bench {
         Ok(Self { machine, payload, run })
     }
 
-    fn boot(&self, full: bool, heard: &mut Heard<'_, '_>) -> Result<()> {
+    fn boot(&self, told: &Told, heard: &mut Heard<'_, '_>) -> Result<()> {
         let mut guest = self.machine.boot(&self.payload, self.run.path())?;
-        match heard.follow(&mut guest, 0, full)? {
+        match heard.follow(&mut guest, told)? {
             None => Ok(()),
             Some(next) => anyhow::bail!("the case asks for a {next:?}, but has no disk to boot from again"),
         }

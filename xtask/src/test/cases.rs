@@ -15,13 +15,13 @@ use crate::{
     progress::{Stage, quiet_stage, took},
     tool::tool,
     vm::{
-        guest::Guest,
+        guest::{Guest, Heard as Said},
         machine::{Machine, Saved, copy_sparse},
         qemu::Console,
         rundir::RunDir,
-        x86::Disk,
+        x86::{Disk, TRUE_CLOCK},
     },
-    wire::{Listed, Mode, Next, Record},
+    wire::{Listed, Mode, Next, Record, Told},
 };
 
 /// What the host grants beyond a case's own limit, which the guest enforces.
@@ -45,9 +45,15 @@ pub(crate) struct Guests<'a> {
     pub(crate) payload: &'a Path,
     pub(crate) run: &'a RunDir,
     pub(crate) full: bool,
+    /// For what is left to chance.
+    pub(crate) seed: u64,
 }
 
 impl Guests<'_> {
+    fn told(&self) -> Told {
+        Told { full: self.full, seed: self.seed, ..Told::default() }
+    }
+
     pub(crate) fn run_all(&self, cases: &[Listed], tally: &mut Tally) -> Result<()> {
         for (area, cases) in by_area(cases) {
             let stage = quiet_stage(&format!("vm: {area}, {} cases", cases.len()));
@@ -88,7 +94,7 @@ impl Guests<'_> {
     fn restored(&self, heard: &mut Heard<'_, '_>) -> Result<()> {
         let (machine, dir) = (self.machine, self.run.path());
         let mut guest = Guest::restore(machine, self.saved, self.payload, Console::Logged, dir)?;
-        match heard.follow(&mut guest, 0, self.full)? {
+        match heard.follow(&mut guest, &self.told())? {
             None => Ok(()),
             Some(next) => bail!("the case asks for a {next:?}, but is not listed as one that reboots"),
         }
@@ -99,8 +105,10 @@ impl Guests<'_> {
         copy_sparse(&self.machine.disk, &disk)?;
         for boot in 0..BOOTS {
             let kept = Disk::Kept(&disk);
-            let mut guest = Guest::boot(self.machine, kept, self.payload, Console::Logged, self.run.path())?;
-            match heard.follow(&mut guest, boot, self.full)? {
+            let dir = self.run.path();
+            let mut guest = Guest::boot(self.machine, kept, self.payload, TRUE_CLOCK, Console::Logged, dir)?;
+            let told = Told { boot, notes: heard.notes.clone(), ..self.told() };
+            match heard.follow(&mut guest, &told)? {
                 None => return Ok(()),
                 Some(Next::Cut) => drop(guest),
                 Some(Next::Reboot) => match guest.next(Instant::now() + GRACE)? {
@@ -125,6 +133,8 @@ pub(super) struct Heard<'a, 'b> {
     ended: usize,
     /// What the running case has handed over.
     texts: Vec<PathBuf>,
+    /// What it is told again in its next boot.
+    notes: Vec<String>,
 }
 
 impl<'a, 'b> Heard<'a, 'b> {
@@ -135,7 +145,7 @@ impl<'a, 'b> Heard<'a, 'b> {
         stage: &'b Stage,
         tally: &'b mut Tally,
     ) -> Self {
-        Self { place, dir, cases, stage, tally, ended: 0, texts: Vec::new() }
+        Self { place, dir, cases, stage, tally, ended: 0, texts: Vec::new(), notes: Vec::new() }
     }
 
     /// How many cases have ended.
@@ -144,21 +154,44 @@ impl<'a, 'b> Heard<'a, 'b> {
     }
 
     /// Lets the guest run the cases and listens until all is done or it wants another boot.
-    pub(super) fn follow(&mut self, guest: &mut Guest, boot: u32, full: bool) -> Result<Option<Next>> {
-        let boot = boot.to_string();
-        let mut words = vec!["guest", "--boot", &boot];
-        words.extend(full.then_some("--full"));
+    pub(super) fn follow(&mut self, guest: &mut Guest, told: &Told) -> Result<Option<Next>> {
+        let told_words = told.words();
+        let mut words = vec!["guest"];
+        words.extend(told_words.iter().map(String::as_str));
         words.extend(self.cases.iter().map(|case| case.case.as_str()));
         guest.go(&words)?;
+        let mut cut = None;
         loop {
-            match guest.next(Instant::now() + self.limit() + GRACE)? {
-                None => bail!("the guest ended before it was done\n{}", guest.console_tail()),
-                Some(Record::Done { .. }) if self.ended == self.cases.len() => return Ok(None),
-                Some(Record::Done { .. }) => bail!("the guest was done before all cases had ended"),
-                Some(Record::Boot { boot }) => return Ok(Some(boot)),
-                Some(record) => self.take(record)?,
+            if cut.is_some_and(|moment| Instant::now() >= moment) {
+                return Ok(Some(Next::Cut));
+            }
+            let late = Instant::now() + self.limit() + GRACE;
+            let record = match guest.hear(cut.unwrap_or(late))? {
+                Said::Record(record) => record,
+                Said::Silence if cut.is_some() => continue,
+                Said::Silence => bail!("the guest said nothing in its time\n{}", guest.console_tail()),
+                Said::End => bail!("the guest ended before it was done\n{}", guest.console_tail()),
+            };
+            match record {
+                Record::Done { .. } if self.ended == self.cases.len() => return Ok(None),
+                Record::Done { .. } => bail!("the guest was done before all cases had ended"),
+                Record::Boot { boot } => return Ok(Some(boot)),
+                Record::Cut { cut_within_ms } => cut = Some(self.cut(told, cut_within_ms)),
+                record => self.take(record)?,
             }
         }
+    }
+
+    /// When the plug is pulled.
+    fn cut(&self, told: &Told, within_ms: u64) -> Instant {
+        let after = Duration::from_millis(lot(told.seed, told.boot) % within_ms.max(1));
+        self.stage.say(&format!(
+            "      boot {}: the plug is pulled {} ms from here (--seed {})",
+            told.boot,
+            after.as_millis(),
+            told.seed
+        ));
+        Instant::now() + after
     }
 
     fn limit(&self) -> Duration {
@@ -170,6 +203,7 @@ impl<'a, 'b> Heard<'a, 'b> {
             Record::Start { start } => self.stage.now(&start),
             Record::Say { say } => self.stage.say(&format!("      {say}")),
             Record::Text { name, text } => self.keep(&name, &text)?,
+            Record::Note { note } => self.notes.push(note),
             Record::Case { case, ok, seconds, note } => {
                 if self.cases.get(self.ended).is_none_or(|expected| expected.case != case) {
                     bail!("the guest ran {case}, which was not its turn");
@@ -181,9 +215,11 @@ impl<'a, 'b> Heard<'a, 'b> {
                     Err(note) => report(self.stage, self.tally, &case, seconds, &note),
                 }
             }
-            Record::Ready { .. } | Record::Boot { .. } | Record::Done { .. } | Record::Figure { .. } => {
-                bail!("unexpected {record:?}")
-            }
+            Record::Ready { .. }
+            | Record::Boot { .. }
+            | Record::Cut { .. }
+            | Record::Done { .. }
+            | Record::Figure { .. } => bail!("unexpected {record:?}"),
         }
         Ok(())
     }
@@ -207,6 +243,14 @@ impl<'a, 'b> Heard<'a, 'b> {
             .try_for_each(|page| prometheus::check_page(self.place, page))
             .map_err(|fault| format!("{fault:#}"))
     }
+}
+
+/// The same number of the same seed and boot (SplitMix64: Steele, Lea and Flood 2014).
+fn lot(seed: u64, boot: u32) -> u64 {
+    let mut mixed = seed.wrapping_add((u64::from(boot) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 fn pass(stage: &Stage, tally: &mut Tally, case: &str, seconds: Option<f64>) {
@@ -242,6 +286,15 @@ fn by_area(cases: &[Listed]) -> Vec<(&str, Vec<&Listed>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_plug_is_pulled_at_the_same_moments_for_the_same_seed() {
+        // The algorithm's published first outputs for the seed 1234567.
+        assert_eq!(
+            [0, 1].map(|boot| lot(1_234_567, boot)),
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
+        );
+    }
 
     #[test]
     fn cases_are_grouped_by_area_in_their_order() {

@@ -8,7 +8,11 @@ mod programs;
 mod prometheus;
 pub(crate) mod tally;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::Result;
 
@@ -37,6 +41,9 @@ pub(crate) struct Words {
     /// The long form of long cases
     #[arg(long)]
     full: bool,
+    /// For what is left to chance, as power cuts; else drawn
+    #[arg(long)]
+    seed: Option<u64>,
     #[command(flatten)]
     kernel: KernelWord,
 }
@@ -95,8 +102,14 @@ fn restored(place: &Place, words: &Words, picked: &[Listed], tally: &mut Tally) 
         payload: &payload,
         run: &run,
         full: words.full,
+        seed: words.seed.unwrap_or_else(drawn_seed),
     };
     guests.run_all(picked, tally)
+}
+
+/// Short enough to be typed.
+pub(crate) fn drawn_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64 % 1_000_000)
 }
 
 /// The payload that these cases need.

@@ -22,6 +22,15 @@ use crate::wire::Record;
 /// A cold boot takes ten seconds on an idle machine.
 const BOOT: Duration = Duration::from_secs(300);
 
+/// What came of listening to a guest for a while.
+pub(crate) enum Heard {
+    Record(Record),
+    /// The machine has ended.
+    End,
+    /// Nothing. A line that had begun is lost.
+    Silence,
+}
+
 pub(crate) struct Guest {
     qemu: Qemu,
     qmp: Qmp,
@@ -29,15 +38,16 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Boots cold: nothing of an earlier boot is left but what is on the disk.
+    /// Boots cold: nothing of an earlier boot is left but what is on the disk. `more` words are for the kernel.
     pub(crate) fn boot(
         machine: &Machine,
         disk: Disk<'_>,
         payload: &Path,
+        more: &str,
         console: Console,
         dir: &Path,
     ) -> Result<Self> {
-        let words = x86::words(&machine.kernel, &disk, payload);
+        let words = x86::words(&machine.kernel, &disk, payload, more);
         Self::booted(&Setup { program: x86::PROGRAM, words, console, start: Start::Boot, dir })
     }
 
@@ -59,7 +69,7 @@ impl Guest {
         dir: &Path,
     ) -> Result<Self> {
         let disk = saved.disk();
-        let words = x86::words(&machine.kernel, &Disk::Forgotten(&disk), payload);
+        let words = x86::words(&machine.kernel, &Disk::Forgotten(&disk), payload, "");
         let setup = Setup { program: x86::PROGRAM, words, console, start: Start::Restore, dir };
         let mut guest = Self::start(&setup)?;
         guest.qmp.restore(&saved.state()).context("restore the guest")?;
@@ -85,19 +95,28 @@ impl Guest {
 
     /// The next record; `None` when the machine has ended.
     pub(crate) fn next(&mut self, deadline: Instant) -> Result<Option<Record>> {
+        match self.hear(deadline)? {
+            Heard::Record(record) => Ok(Some(record)),
+            Heard::End => Ok(None),
+            Heard::Silence => {
+                bail!("the guest said nothing more before its time was over\n{}", self.console_tail())
+            }
+        }
+    }
+
+    /// The next record, if there is one before the deadline.
+    pub(crate) fn hear(&mut self, deadline: Instant) -> Result<Heard> {
         let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
         self.records.get_ref().set_read_timeout(Some(left))?;
         let mut line = String::new();
         match self.records.read_line(&mut line) {
-            Ok(0) => Ok(None),
+            Ok(0) => Ok(Heard::End),
             Ok(_) => serde_json::from_str(&line)
                 .with_context(|| format!("read the guest's record {line:?}"))
-                .map(Some),
+                .map(Heard::Record),
             // A machine that is killed resets the channel.
-            Err(fault) if fault.kind() == ErrorKind::ConnectionReset => Ok(None),
-            Err(fault) if fault.kind() == ErrorKind::WouldBlock => {
-                bail!("the guest said nothing more before its time was over\n{}", self.console_tail())
-            }
+            Err(fault) if fault.kind() == ErrorKind::ConnectionReset => Ok(Heard::End),
+            Err(fault) if fault.kind() == ErrorKind::WouldBlock => Ok(Heard::Silence),
             Err(fault) => Err(fault).context("listen to the guest"),
         }
     }

@@ -107,7 +107,7 @@ fn save(place: &Place, machine: &Machine, dir: &Path) -> Result<()> {
     fs::File::create(&payload)?.set_len(PAYLOAD_SIZE)?;
     let disk = dir.join("disk.img");
     copy_sparse(&machine.disk, &disk)?;
-    let guest = Guest::boot(machine, Disk::Kept(&disk), &payload, Console::Logged, run.path())?;
+    let guest = Guest::boot(machine, Disk::Kept(&disk), &payload, "", Console::Logged, run.path())?;
     guest.save(&dir.join(STATE))
 }
 

@@ -61,7 +61,7 @@ fn shell(place: &Place, verb: &Verb, word: KernelWord) -> Result<()> {
     let run = RunDir::new(place, "shell")?;
     let payload = Payload::new(place, &machine.busybox, run.path())?.disk()?;
     let mut guest = if matches!(verb, Verb::Boot(_)) {
-        Guest::boot(&machine, Disk::Forgotten(&machine.disk), &payload, Console::Terminal, run.path())?
+        Guest::boot(&machine, Disk::Forgotten(&machine.disk), &payload, "", Console::Terminal, run.path())?
     } else {
         let saved = Saved::made(place, &machine)?;
         Guest::restore(&machine, &saved, &payload, Console::Terminal, run.path())?

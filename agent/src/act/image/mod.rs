@@ -14,8 +14,8 @@
 //!        tmp/                     work in progress; emptied when the store is opened
 //! ```
 //! Order is the whole protection against a power cut: layers are on the disk before their names are, layers before
-//! the config that needs them, the config before the name; each becomes visible by one rename. On the way out it is
-//! the reverse, and layers without a config are swept up.
+//! the config that needs them, the config before the name; each becomes visible by one rename. On the way out the
+//! config goes first, and with it the image; the names and layers that it leaves are swept up.
 #![expect(clippy::disallowed_methods, reason = "an effect module: the image store is files")]
 
 mod archive;
@@ -149,8 +149,8 @@ impl Store {
         }
         disk::empty(&store.tmp()).map_err(failed("empty", &store.tmp()))?;
         store.drop_old_partials();
-        *lock(&store.uses) = Uses::read(&root.join("configs"));
         store.sweep_or_warn();
+        *lock(&store.uses) = Uses::read(&root.join("configs"));
         Ok(store)
     }
 
@@ -204,7 +204,6 @@ impl Store {
     /// caller holds the turn.
     fn drop_image(&self, id: Digest, in_use: &InUse) -> Result<u64, Error> {
         self.hide(id, in_use)?;
-        disk::sync_directory(&self.root.join("configs"))?;
         Ok(self.sweep_or_warn())
     }
 
@@ -320,18 +319,26 @@ impl Store {
 impl Store {
     fn sweep_or_warn(&self) -> u64 {
         self.sweep().unwrap_or_else(|error| {
-            tracing::warn!(%error, "unused layers stay until the next start");
+            tracing::warn!(%error, "unused names and layers stay until the next start");
             0
         })
     }
 
-    /// Removes the layers that no image has, and says how many bytes were in their files. With a damaged config around no one knows which those are: none goes.
+    /// Removes the names of images that are gone, and the layers that no image has; says how many bytes were in their
+    /// files. With a damaged config around no one knows which those are: none goes.
     fn sweep(&self) -> Result<u64, Error> {
+        let (ids, scratch) = (self.ids()?, Scratch::new(&self.tmp())?);
+        let mut names = Names::read(&self.names_path())?;
+        if names.keep(&ids) {
+            names.write(&self.names_path(), &scratch)?;
+        }
+        for use_of in uses::of_others(&self.root.join("configs"), &ids)? {
+            scratch.swallow(&use_of)?;
+        }
         let mut used = BTreeSet::new();
-        for id in self.ids()? {
+        for id in ids {
             used.extend(self.blob(id)?.into_iter().flat_map(|blob| blob.rootfs.diff_ids));
         }
-        let scratch = Scratch::new(&self.tmp())?;
         let mut bytes = 0;
         for name in disk::names(&self.root.join("layers"))? {
             let layer = Digest::from_hex(&name);
@@ -734,6 +741,24 @@ mod tests {
         fs::create_dir_all(temporary.path().join("layers").join(Digest::of(b"").hex()).join("tree")).unwrap();
         Store::open(temporary.path()).unwrap();
         assert_eq!(listing(temporary.path()), clean);
+    }
+
+    /// The image goes in one step, with its config. What a cut leaves behind it neither stays nor comes back.
+    #[test]
+    fn an_image_whose_removal_was_cut_off_is_gone_with_its_names_and_layers() {
+        let temporary = Temporary::new();
+        let store = Store::open(temporary.path()).unwrap();
+        let (one, two) = (extra("1"), extra("2"));
+        let cut = Built { tags: &["cut", "cut-too"], layers: &[&one] };
+        store.load(&docker(&[Built { tags: &["kept"], layers: &[&two] }], plain)[..]).unwrap();
+        let kept = listing(temporary.path());
+        store.load(&docker(&[Built { tags: cut.tags, layers: cut.layers }], plain)[..]).unwrap();
+        fs::remove_file(temporary.path().join("configs").join(cut.id().hex())).unwrap();
+        assert_eq!(names_of(&store.list().unwrap()), [["docker.io/library/kept:latest"]]);
+        let store = Store::open(temporary.path()).unwrap();
+        assert_eq!(listing(temporary.path()), kept);
+        store.load(&docker(&[Built { tags: &["cut"], layers: &[&one] }], plain)[..]).unwrap();
+        assert_eq!(store.find("cut-too").unwrap(), None);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 //!
 //! An image without a name is still an image. Whether an image is there, its config says, not its name.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +75,13 @@ impl Names {
 
     pub(super) fn drop_name(&mut self, reference: &Reference) {
         self.0.remove(&reference.to_string());
+    }
+
+    /// Only those of these images; whether others went.
+    pub(super) fn keep(&mut self, images: &BTreeSet<Digest>) -> bool {
+        let before = self.0.len();
+        self.0.retain(|_, named| images.contains(&named.image));
+        self.0.len() < before
     }
 
     pub(super) fn drop_image(&mut self, image: Digest) {

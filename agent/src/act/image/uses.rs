@@ -89,6 +89,14 @@ impl Uses {
     }
 }
 
+/// The files of images that are gone.
+pub(super) fn of_others(configs: &Path, ids: &BTreeSet<Digest>) -> Result<Vec<PathBuf>, Error> {
+    let whose = |name: &str| Digest::from_hex(name.strip_suffix(ENDING)?);
+    let names = disk::names(configs)?.into_iter();
+    let others = names.filter(|name| whose(name).is_some_and(|id| !ids.contains(&id)));
+    Ok(others.map(|name| configs.join(name)).collect())
+}
+
 impl Store {
     /// What is needed now, for a removal later: `ids`, and whatever is given to a container meanwhile.
     pub(crate) fn in_use(&self, ids: BTreeSet<Digest>) -> InUse {
@@ -124,13 +132,14 @@ impl Store {
             return Err(Error::InUse { image: id });
         }
         let scratch = Scratch::new(&self.tmp())?;
-        let mut names = Names::read(&self.names_path())?;
-        names.drop_image(id);
-        names.write(&self.names_path(), &scratch)?;
         scratch.swallow(&self.config_path(id))?;
         scratch.swallow(&self.used_path(id))?;
         uses.images.remove(&id);
-        Ok(())
+        disk::sync_directory(&self.root.join("configs"))?;
+        // A power cut before this is written leaves names of an image that is gone: the next start sweeps them up.
+        let mut names = Names::read(&self.names_path())?;
+        names.drop_image(id);
+        names.write(&self.names_path(), &scratch)
     }
 
     /// The images that texts name, of those that are here.

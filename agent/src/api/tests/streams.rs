@@ -246,12 +246,15 @@ async fn an_export_that_does_not_come_to_its_end_is_cut_off() {
     for (ends, expected) in [(true, Some(200_000)), (false, None)] {
         let mut scene = Scene::new();
         let mut images = std::mem::replace(&mut scene.images, tokio::sync::mpsc::channel(1).1);
+        let (begun, is_begun) = tokio::sync::oneshot::channel();
         let keeper = tokio::spawn(async move {
             let Some(ImageRequest::Export { reply, .. }) = images.recv().await else { panic!("no export") };
             let (mut sending, outgoing) = Outgoing::new();
             reply.send(Ok(outgoing)).unwrap();
             tokio::task::spawn_blocking(move || {
                 sending.write_all(&[7; 200_000]).unwrap();
+                // Cut off any earlier, it would be no answer at all.
+                is_begun.blocking_recv().unwrap();
                 if ends {
                     sending.end().unwrap();
                 }
@@ -259,6 +262,7 @@ async fn an_export_that_does_not_come_to_its_end_is_cut_off() {
         });
         let response = scene.send("GET", "/carob/v1/images/export?names=x", "", "").await;
         assert_eq!(response.status(), 200);
+        begun.send(()).unwrap();
         let body = response.into_body().collect().await.ok().map(|body| body.to_bytes().len());
         assert_eq!(body, expected);
         keeper.await.unwrap();
