@@ -303,7 +303,11 @@ impl Kept {
                 self.tell_started(container, attempt);
                 self.compare_image(container, &started.image, now);
             }
-            Err(crate::act::container::Error::NotHere { .. }) => seen.supply = Supply::Missing,
+            Err(crate::act::container::Error::NotHere { .. })
+                if seen.supply != (Supply::Fetched { attempt }) =>
+            {
+                seen.supply = Supply::Missing;
+            }
             Err(e) => {
                 let message = chain(&e);
                 let reason = e.waiting_reason().unwrap_or("RunContainerError");
@@ -313,6 +317,8 @@ impl Kept {
                     _ => 1,
                 };
                 seen.state = State::Failed(Failure { reason, message: message.clone(), at: now, count });
+                // Whatever was fetched for it: the next try looks again.
+                seen.supply = Supply::default();
                 self.tell_not_started(container, reason, &message);
             }
         }

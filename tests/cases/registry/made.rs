@@ -150,7 +150,10 @@ fn attributes(path: &Path) -> Result<String> {
     let mut names = vec![0; 4096];
     let length = rustix::fs::llistxattr(path, &mut names).context("list attributes")?;
     let mut line = String::new();
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    let mut names: Vec<_> =
+        names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
+    names.sort_unstable();
+    for name in names {
         let name = std::ffi::OsStr::from_bytes(name);
         let mut value = [0; 256];
         let length = rustix::fs::lgetxattr(path, name, &mut value).context("read an attribute")?;

@@ -229,9 +229,14 @@ pub(crate) async fn ensure(
     }
 }
 
+/// What is here whole.
 async fn find(tools: &Arc<Tools>, image: &str) -> Result<Option<Image>, image::Error> {
     let (store, image) = (tools.images.clone(), image.to_owned());
-    blocking(move || store.find(&image)).await
+    blocking(move || {
+        let found = store.find(&image)?;
+        found.map(|found| store.ensure_whole(&found).map(|()| found)).transpose()
+    })
+    .await
 }
 
 enum Pulled {
