@@ -6,6 +6,7 @@
 use std::{
     fs, io,
     net::SocketAddr,
+    num::NonZero,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, de::Error as _};
 use crate::pod::{
     image_gc::{Age, ImageGc, Percent},
     range::{self, Range},
+    registry::Registries,
 };
 
 /// Where the file is looked for if no flag names one.
@@ -56,9 +58,18 @@ pub(crate) struct Config {
     pub(crate) log_limits: LogLimits,
     /// Bytes of the ring by which the kernel programs tell what is no death.
     pub(crate) ring: u32,
+    /// How registries are reached.
+    pub(crate) registries: Registries,
+    /// Who the box is to registries: docker's configuration file.
+    pub(crate) auth_file: PathBuf,
+    /// Images that may be pulled at the same time.
+    pub(crate) pulls_at_once: usize,
     /// When images are removed to make room.
     pub(crate) image_gc: ImageGc,
 }
+
+/// Slow lines gain little by more, and one slow registry does not keep all others waiting.
+const PULLS_AT_ONCE: usize = 3;
 
 /// As many wake-ups as 2048.
 const RING: u32 = 64 << 10;
@@ -111,6 +122,9 @@ struct File {
     container_log_max_size: Option<Size>,
     container_log_max_files: Option<Files>,
     kernel_ring_size: Option<Ring>,
+    registries: Option<Registries>,
+    registry_auth_file: Option<PathBuf>,
+    max_parallel_image_pulls: Option<NonZero<usize>>,
     #[serde(rename = "imageGCHighThresholdPercent")]
     image_gc_high: Option<Percent>,
     #[serde(rename = "imageGCLowThresholdPercent")]
@@ -212,6 +226,9 @@ impl Config {
             pod_range: range::DEFAULT,
             log_limits: LogLimits::default(),
             ring: RING,
+            registries: Registries::default(),
+            auth_file: root.join("etc/carob/auth.json"),
+            pulls_at_once: PULLS_AT_ONCE,
             image_gc: ImageGc::default(),
         }
     }
@@ -249,6 +266,9 @@ impl Config {
         self.cgroup = cgroup.unwrap_or_else(|| std::mem::take(&mut self.cgroup));
         self.node = node_name.unwrap_or_else(|| std::mem::take(&mut self.node));
         self.pod_range = pod_range.unwrap_or(self.pod_range);
+        self.registries = file.registries.unwrap_or_else(|| std::mem::take(&mut self.registries));
+        self.auth_file = file.registry_auth_file.unwrap_or_else(|| std::mem::take(&mut self.auth_file));
+        self.pulls_at_once = file.max_parallel_image_pulls.map_or(self.pulls_at_once, NonZero::get);
         self.ring = file.kernel_ring_size.map_or(self.ring, |Ring(bytes)| bytes);
         Ok(())
     }

@@ -10,6 +10,7 @@ mod metrics;
 mod network;
 mod pod;
 mod prometheus;
+mod registry;
 mod resources;
 mod restart;
 mod security;
@@ -50,6 +51,7 @@ const AREAS: &[Area] = &[
     ("network", network::cases),
     ("workload", workload::cases),
     ("images", images::cases),
+    ("images", registry::cases),
     ("api", api::cases),
     ("api", metrics::cases),
     ("api", prometheus::cases),

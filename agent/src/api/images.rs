@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     Api,
     objects::{Answer, options},
+    pull::PullWord,
     refusal::Refusal,
 };
 
@@ -41,6 +42,11 @@ pub(crate) enum ImageRequest {
     Load {
         archive: Archive,
         reply: oneshot::Sender<Result<Vec<ImageRow>, ImageFault>>,
+    },
+    /// Whoever holds the other end of `words` waits for the image.
+    Pull {
+        name: String,
+        words: mpsc::Sender<PullWord>,
     },
     List {
         reply: oneshot::Sender<Result<Vec<ImageRow>, ImageFault>>,
@@ -284,7 +290,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Answer {
 /// The query of `remove`.
 #[derive(Debug, Deserialize)]
 pub(super) struct NameQuery {
-    name: String,
+    pub(super) name: String,
 }
 
 /// `DELETE /carob/v1/images?name=…`.

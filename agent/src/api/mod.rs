@@ -17,6 +17,7 @@ mod objects;
 mod packed;
 mod piecewise;
 mod pod;
+mod pull;
 mod refusal;
 mod resize;
 mod resource;
@@ -43,6 +44,7 @@ pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
 pub(crate) use self::images::{
     Amount, ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, PruneScope, RoomRow, VerifiedRow,
 };
+pub(crate) use self::pull::PullWord;
 use self::{
     about::{Pictures, Usage},
     refusal::Refusal,
@@ -153,6 +155,7 @@ fn own_routes() -> Router<Arc<Api>> {
         .route("/carob/v1/ledger", get(ledger::rows))
         .route("/carob/v1/gone/{plural}/{namespace}/{name}", get(objects::gone))
         .route("/carob/v1/exec/{namespace}/{name}", post(exec::collect))
+        .route("/carob/v1/images/pull", post(pull::pull))
         .route("/carob/v1/images/verify", get(images::verify))
         .route("/carob/v1/images/prune", post(images::prune))
         .route("/carob/v1/images/df", get(images::room))

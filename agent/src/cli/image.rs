@@ -11,7 +11,7 @@ use super::{
     age, archive,
     client::{Client, Payload, query},
     output::{self, say},
-    sink,
+    pull, sink,
     table::Table,
     why::bytes,
 };
@@ -20,7 +20,7 @@ const IMAGES: &str = "/carob/v1/images";
 /// Digits of an id that are enough to tell images apart, as docker shows them.
 const SHORT_ID: usize = 12;
 
-/// Load, list, verify, export, remove and prune images
+/// Pull, load, list, verify, export, remove and prune images
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Image {
     /// Load the images of a `docker save` or OCI archive
@@ -28,6 +28,11 @@ pub(crate) enum Image {
         /// The archive, the folder of an OCI layout, or - for standard input
         #[arg(value_name = "FILE|DIR|-")]
         archive: String,
+    },
+    /// Pull images from their registries
+    Pull {
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
     },
     /// List the images
     Ls,
@@ -68,6 +73,7 @@ impl Image {
                 let answer = client.call(Method::POST, IMAGES, payload).await?;
                 say(&images(&answer).iter().map(loaded).collect::<String>())?;
             }
+            Self::Pull { names } => return pull::run(client, &names).await,
             Self::Ls => say(&list(images(&client.fetch(IMAGES).await?), now).render(output::width()))?,
             Self::Verify { name } => {
                 let answer = client.fetch(&format!("{IMAGES}/verify{}", query(&[("name", name)]))).await?;

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{Agent, Note, kept::Kept};
+use super::{Agent, Note, kept::Kept, pulls};
 use crate::{
     act::{
         self, Tools,
@@ -39,6 +39,13 @@ pub(super) fn check_once(tools: &Tools, run: &Path) {
 impl Agent {
     /// Answers one request, in its own time.
     pub(super) fn serve_images(&self, request: ImageRequest) {
+        let request = match request {
+            ImageRequest::Pull { name, words } => {
+                tokio::spawn(pulls::pull(self.tools.clone(), name, words, self.notes.clone()));
+                return;
+            }
+            request => request,
+        };
         let (store, notes, needed) = (self.tools.images.clone(), self.notes.clone(), self.needed_images());
         tokio::spawn(async move {
             let changed = tokio::task::spawn_blocking(move || answer(&store, request, &needed));
@@ -120,6 +127,8 @@ fn answer(store: &Arc<image::Store>, request: ImageRequest, needed: &Needed) -> 
             let _ = reply.send(rows);
             changed
         }
+        // Takes its time, and is served beside the others.
+        ImageRequest::Pull { .. } => Changed::No,
         ImageRequest::List { reply } => {
             let rows = store.list().map(|images| images.into_iter().map(|image| row(store, image)).collect());
             let _ = reply.send(rows.map_err(|e| fault(&e)));

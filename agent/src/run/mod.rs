@@ -21,6 +21,7 @@ mod manifests;
 mod news;
 mod objects;
 mod probes;
+mod pulls;
 mod resize;
 mod round;
 mod show;
@@ -50,7 +51,7 @@ use crate::{
     picture::{Picture, stages::Stages},
     plan::{self, Step, probe::Answer},
     pod::{
-        AttemptId, CgroupId, PodUid, Stamp,
+        AttemptId, PodUid, Stamp,
         event::{Again, Event},
         probe::ProbeKind,
         status::{BootId, Ended},
@@ -75,6 +76,8 @@ enum Note {
     Probed { id: AttemptId, kind: ProbeKind, verdict: Answer },
     /// The kernel programs have something to say.
     Heard,
+    /// A registry is asked for an image that a container needs.
+    Pulling { uid: PodUid, container: usize, image: String },
     /// Images were loaded or removed.
     Images,
     /// The images' disk was looked at, and images removed if need be.
@@ -113,7 +116,7 @@ struct Agent {
     workloads: Vec<workloads::Maker>,
     node: given::Node,
     /// Cgroups whose counts are written down.
-    closed: Vec<CgroupId>,
+    closed: tally::Closed,
     collecting: garbage::Collecting,
     archives: archives::Archives,
     /// Events of what is no pod, until the end of the turn.
@@ -217,7 +220,8 @@ impl Agent {
             let (order, recorded) = (job.clone(), OnceLock::new());
             let (desk_ref, recorded) = (&desk, &recorded);
             let record = |attempted: Attempted| desk_ref.begin(&order, attempted, recorded);
-            let outcome = act::carry_out(desk.tools.clone(), job.clone(), record).await;
+            let pulling = |image: &str| desk_ref.tell_pulling(&uid, &order.step, image);
+            let outcome = act::carry_out(desk.tools.clone(), job.clone(), record, pulling).await;
             desk.time_start(&outcome, recorded);
             if let Outcome::Cleared { result: Ok(Some(departed)), .. } = &outcome
                 && let Some(account) = desk.close_account(*departed).await
@@ -237,6 +241,9 @@ impl Agent {
                 if let Outcome::Started { result: Ok(started), .. } = &outcome {
                     self.watch(&uid, &outcome, started.clone());
                 }
+                if let Outcome::Pulled { .. } = &outcome {
+                    self.collecting.hasten();
+                }
                 if let Some(kept) = self.pods.get_mut(&uid) {
                     kept.fold(outcome, now);
                 }
@@ -246,7 +253,7 @@ impl Agent {
                     kept.ended(ended, remains, now);
                 }
             }
-            Note::Counted(account) => self.counted(&account),
+            Note::Counted(account) => self.counted(account),
             Note::Gone { uid } => {
                 self.pods.remove(&uid);
                 self.prune().await;
@@ -265,6 +272,11 @@ impl Agent {
             }
             Note::Measured { uid, excess } => self.measured(uid, excess, now).await,
             Note::Heard => self.hear(),
+            Note::Pulling { uid, container, image } => {
+                if let Some(kept) = self.pods.get_mut(&uid) {
+                    kept.tell_pulling(container, &image);
+                }
+            }
             Note::Images => self.images_changed(),
             Note::Archives(names) => self.archives_changed(names),
             Note::Archive(loaded) => self.archive_loaded(loaded),

@@ -98,7 +98,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         shelf: given::Shelf::default(),
         workloads: Vec::new(),
         node: given::Node::of(&config),
-        closed: Vec::new(),
+        closed: super::tally::Closed::default(),
         collecting: garbage::Collecting::default(),
         archives: Archives::recall(&config.state),
         news: Vec::new(),

@@ -202,10 +202,12 @@ fn awaited(world: &World) -> Result<()> {
             .replace("carob-work:1", "carob-late:1")
             .replace("imagePullPolicy: Never", &format!("imagePullPolicy: {policy}"))
     };
-    let rows =
-        [("late-never", "Never", "ErrImageNeverPull"), ("late-absent", "IfNotPresent", "ImagePullBackOff")];
+    let rows = [
+        ("late-never", "Never", "ErrImageNeverPull", "not present"),
+        ("late-absent", "IfNotPresent", "ImagePullBackOff", "cannot be pulled"),
+    ];
     let mut pods = Vec::new();
-    for (name, policy, reason) in rows {
+    for (name, policy, reason, word) in rows {
         let pod = Pod::apply(world, name, &manifest(name, policy))?;
         let waiting = world.wait_until(&format!("{name} waits"), PATIENCE, || {
             let waiting = pod.container("main")?["state"]["waiting"].clone();
@@ -213,7 +215,7 @@ fn awaited(world: &World) -> Result<()> {
             Ok(waiting)
         })?;
         let message = waiting["message"].as_str().unwrap_or_default();
-        ensure!(message.contains("carob-late:1") && message.contains("not present"), "it says {message:?}");
+        ensure!(message.contains("carob-late:1") && message.contains(word), "it says {message:?}");
         ensure!(pod.object()?["status"]["phase"] == "Pending", "{name} is not pending");
         pods.push(pod);
     }

@@ -58,7 +58,7 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
-    #[error("{name:?} is compressed with {kind}: gzip and plain tar are accepted")]
+    #[error("{name:?} is compressed with {kind}: gzip, zstd and plain tar are accepted")]
     Compression { name: String, kind: &'static str },
     #[error("{name:?} has more than {limit} bytes")]
     TooBig { name: String, limit: u64 },
@@ -66,8 +66,14 @@ pub(crate) enum Error {
     TooMany { what: &'static str, limit: u64 },
     #[error("it is no image archive: neither manifest.json nor an OCI index.json is in it")]
     NoManifest,
-    #[error("the archive has no image for linux/{architecture}")]
+    #[error("there is no image for linux/{architecture} in it")]
     NoPlatform { architecture: &'static str },
+    #[error("the manifest does not say how long {blob} is")]
+    NoSize { blob: Digest },
+    #[error("the config {blob} is no text")]
+    NotText { blob: Digest },
+    #[error("the layer {layer} was removed while the image was pulled")]
+    Swept { layer: Digest },
     #[error("cannot decode {name:?}")]
     Json {
         name: String,

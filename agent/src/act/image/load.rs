@@ -31,6 +31,16 @@ pub(crate) struct Loaded {
     pub(crate) devices: u64,
 }
 
+/// An image that is to become visible.
+pub(super) struct Incoming {
+    pub(super) id: Digest,
+    pub(super) config: Vec<u8>,
+    pub(super) names: Vec<Reference>,
+    pub(super) manifest: Option<Digest>,
+    /// Lowest first: what each unpacks to.
+    pub(super) layers: Vec<Digest>,
+}
+
 impl Store {
     /// Reads an image archive (`docker save`, `podman save`, an OCI layout in a tar; plain or gzip) and keeps its images.
     /// All of them become visible, or none. What is damaged in the store and whole in the archive is repaired.
@@ -39,22 +49,33 @@ impl Store {
         let candidates = archive::read(archive, &scratch.directory("spool")?, &self.limits)?;
         let _turn = self.turn();
         let fresh = self.unpack(&candidates, &scratch)?;
-        disk::sync_filesystem(&self.root)?;
-        let new: Vec<_> =
-            candidates.iter().map(|c| c.id).filter(|id| !self.config_path(*id).exists()).collect();
-        self.publish(&candidates, &fresh, &scratch).inspect_err(|_| {
-            self.withdraw(&new, &scratch);
-            self.sweep_or_warn();
-        })?;
-        Ok(candidates.iter().map(|candidate| self.loaded(candidate)).collect())
+        let images: Vec<_> = candidates.into_iter().map(|candidate| candidate.image).collect();
+        self.show(&images, &fresh, &scratch)?;
+        Ok(images.iter().map(|image| self.loaded(image)).collect())
     }
 
-    fn loaded(&self, candidate: &Candidate) -> Loaded {
-        let layers: BTreeSet<_> = candidate.layers.iter().map(|(layer, _)| *layer).collect();
+    /// Makes images visible, all or none. The caller holds the turn.
+    pub(super) fn show(
+        &self,
+        images: &[Incoming],
+        fresh: &BTreeMap<Digest, PathBuf>,
+        scratch: &Scratch,
+    ) -> Result<(), Error> {
+        disk::sync_filesystem(&self.root)?;
+        let ids = images.iter().map(|image| image.id);
+        let new: Vec<_> = ids.filter(|id| !self.config_path(*id).exists()).collect();
+        self.publish(images, fresh, scratch).inspect_err(|_| {
+            self.withdraw(&new, scratch);
+            self.sweep_or_warn();
+        })
+    }
+
+    fn loaded(&self, image: &Incoming) -> Loaded {
+        let layers: BTreeSet<_> = image.layers.iter().copied().collect();
         let devices =
             layers.into_iter().filter_map(|layer| self.facts(layer).ok()).map(|facts| facts.devices).sum();
-        let names = candidate.names.iter().map(Reference::to_string).collect();
-        Loaded { id: candidate.id, names, devices }
+        let names = image.names.iter().map(Reference::to_string).collect();
+        Loaded { id: image.id, names, devices }
     }
 
     /// Unpacks the layers that are not in the store, not whole there, or without a recipe, below `scratch`.
@@ -65,7 +86,9 @@ impl Store {
     ) -> Result<BTreeMap<Digest, PathBuf>, Error> {
         let mut budget = Budget::new(self.limits.unpacked_entries, self.limits.unpacked_bytes);
         let mut fresh = BTreeMap::new();
-        for (layer, packed) in candidates.iter().flat_map(|candidate| &candidate.layers) {
+        let layers =
+            candidates.iter().flat_map(|candidate| candidate.image.layers.iter().zip(&candidate.packed));
+        for (layer, packed) in layers {
             if !fresh.contains_key(layer) && !self.is_kept(*layer) {
                 fresh.insert(*layer, unpack_layer(*layer, packed, scratch, &mut budget)?);
             }
@@ -75,7 +98,7 @@ impl Store {
 
     fn publish(
         &self,
-        candidates: &[Candidate],
+        images: &[Incoming],
         fresh: &BTreeMap<Digest, PathBuf>,
         scratch: &Scratch,
     ) -> Result<(), Error> {
@@ -90,14 +113,14 @@ impl Store {
         }
         disk::sync_directory(&self.root.join("layers"))?;
         let mut names = Names::read(&self.names_path())?;
-        for candidate in candidates {
-            disk::replace(&self.config_path(candidate.id), &candidate.config, scratch)?;
-            for name in &candidate.names {
-                names.set(name, candidate.id, candidate.manifest);
+        for image in images {
+            disk::replace(&self.config_path(image.id), &image.config, scratch)?;
+            for name in &image.names {
+                names.set(name, image.id, image.manifest);
             }
         }
         names.write(&self.names_path(), scratch)?;
-        candidates.iter().try_for_each(|candidate| self.used(candidate.id))
+        images.iter().try_for_each(|image| self.used(image.id))
     }
 
     fn withdraw(&self, new: &[Digest], scratch: &Scratch) {
@@ -110,7 +133,7 @@ impl Store {
 }
 
 /// Makes what `layers/<hex>` will be, in scratch space.
-fn unpack_layer(
+pub(super) fn unpack_layer(
     layer: Digest,
     packed: &Path,
     scratch: &Scratch,

@@ -1,12 +1,13 @@
 //! The local image store: loads archives, keeps each layer unpacked once, names images, and finds them offline.
 //!
-//! Pulls nothing from a registry and mounts nothing. One process has one `Store` on a directory; calls block.
+//! Asks no registry and mounts nothing. One process has one `Store` on a directory; calls block.
 //!
 //! ```text
 //! <root>/configs/<hex>            an image is here if and only if its config is
 //!        configs/<hex>.used       after how many other uses it was last used
 //!        layers/<hex>/tree/       a layer, unpacked for overlayfs; named by the digest of its uncompressed tar
 //!        layers/<hex>/facts.json  what the tree held when it was unpacked
+//!        partial/<hex>            as much of a packed blob as has come from a registry
 //!        layers/<hex>/recipe      how its tar is made again from the tree
 //!        layers/<hex>/damaged     why nobody may use it, if that was found
 //!        names.json               canonical reference → image
@@ -29,6 +30,7 @@ mod format;
 mod fuzz;
 mod load;
 mod names;
+pub(crate) mod pulled;
 mod recipe;
 mod reference;
 mod room;
@@ -36,6 +38,7 @@ mod rooted;
 mod unpack;
 mod uses;
 mod whole;
+mod zstd;
 
 #[cfg(test)]
 mod fixture;
@@ -51,6 +54,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use collect::Collected;
 pub(crate) use digest::Digest;
+pub(super) use digest::Hashing;
 use disk::{Census, Scratch, failed};
 pub(crate) use error::Error;
 use error::{Damage, Flaw, LIMITS, Limits};
@@ -129,19 +133,29 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// The store as it is, for who changes nothing in it.
+    fn at(root: &Path) -> Self {
+        let (turn, counted, uses) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { root: root.to_owned(), limits: LIMITS, turn, counted, uses }
+    }
+
     /// Opens or makes the store, and removes what a run that was killed left half done.
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
-        let (turn, counted, uses) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let store = Self { root: root.to_owned(), limits: LIMITS, turn, counted, uses };
+        let store = Self::at(root);
         // Layers hold set-id programs, old ones too: no one else on the box may reach them.
         disk::make_directory(root, 0o700)?;
-        for directory in ["configs", "layers", "tmp"] {
+        for directory in ["configs", "layers", "partial", "tmp"] {
             disk::make_directory(&root.join(directory), 0o700)?;
         }
         disk::empty(&store.tmp()).map_err(failed("empty", &store.tmp()))?;
+        store.drop_old_partials();
         *lock(&store.uses) = Uses::read(&root.join("configs"));
         store.sweep_or_warn();
         Ok(store)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Every image, by id. One that is damaged is left out with a warning.
@@ -460,7 +474,8 @@ mod tests {
             row(gzip(&whole)[..400].to_vec(), "cannot read the tar stream"),
             row(b"not an archive at all".to_vec(), "cannot read the tar stream"),
             row(Vec::new(), "no image archive"),
-            row(vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0], "compressed with zstd"),
+            row(vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0], "cannot read the tar stream"),
+            row(b"BZh91AY&SY".to_vec(), "compressed with bzip2"),
             row(
                 docker(&[Built { tags: &["x"], layers: &[&base] }], |l| gzip(l)[..60].to_vec()),
                 "cannot decompress",

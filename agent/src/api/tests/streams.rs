@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use http_body_util::BodyExt;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     PODS,
@@ -147,6 +147,13 @@ async fn images_go_through_the_door() {
                     });
                     reply.send(answer).unwrap();
                 }
+                ImageRequest::Pull { name, words } => {
+                    let word = match name.as_str() {
+                        "x:1" => PullWord::Done { size: 5 },
+                        _ => PullWord::Failed("no such host".to_owned()),
+                    };
+                    words.send(word).await.unwrap();
+                }
                 ImageRequest::Prune { scope, reply } => {
                     let gone = if scope == PruneScope::All { 2 } else { 1 };
                     reply.send(Ok(vec![row(Vec::new()); gone])).unwrap();
@@ -179,6 +186,9 @@ async fn images_go_through_the_door() {
         ("POST", "/carob/v1/images", "good", 200, r#""names":["good"]"#),
         ("POST", "/carob/v1/images", "bad", 400, "not an archive"),
         ("GET", "/carob/v1/images", "", 200, r#""size":5"#),
+        ("POST", "/carob/v1/images/pull?name=x:1", "", 200, r#"{"done":{"size":5}}"#),
+        ("POST", "/carob/v1/images/pull?name=y", "", 200, r#"{"error":"no such host"}"#),
+        ("POST", "/carob/v1/images/pull", "", 400, "name"),
         ("POST", "/carob/v1/images/prune", "", 200, r#""lastUsed":null,"names":[],"size":5}]}"#),
         ("POST", "/carob/v1/images/prune?all=true", "", 200, r#""size":5},{"#),
         ("GET", "/carob/v1/images/df", "", 200, r#""leftovers":{"bytes":9,"count":5}"#),
@@ -213,16 +223,37 @@ async fn an_upload_that_is_cut_off_is_no_archive() {
 }
 
 #[tokio::test]
+async fn a_pull_is_told_word_by_word_and_stopped_by_who_goes_away() {
+    let mut scene = Scene::new();
+    let mut stream = tokio::net::UnixStream::connect(scene.dir.join("sock")).await.unwrap();
+    let request = b"POST /carob/v1/images/pull?name=x HTTP/1.1\r\nHost: carob\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let Some(ImageRequest::Pull { words, .. }) = scene.images.recv().await else { panic!("no pull") };
+    words.send(PullWord::Progress { blob: "sha256:ab".to_owned(), done: 1, size: 9 }).await.unwrap();
+    let mut text = String::new();
+    while !text.contains(r#"{"progress":{"blob":"sha256:ab","done":1,"size":9}}"#) {
+        let mut bytes = [0; 512];
+        let count = stream.read(&mut bytes).await.unwrap();
+        assert!(count > 0, "{text}");
+        text += std::str::from_utf8(&bytes[..count]).unwrap();
+    }
+    drop(stream);
+    words.closed().await;
+}
+
+#[tokio::test]
 async fn an_export_that_does_not_come_to_its_end_is_cut_off() {
     for (ends, expected) in [(true, Some(200_000)), (false, None)] {
         let mut scene = Scene::new();
         let mut images = std::mem::replace(&mut scene.images, tokio::sync::mpsc::channel(1).1);
+        let (answered, go_on) = std::sync::mpsc::channel();
         let keeper = tokio::spawn(async move {
             let Some(ImageRequest::Export { reply, .. }) = images.recv().await else { panic!("no export") };
             let (mut sending, outgoing) = Outgoing::new();
             reply.send(Ok(outgoing)).unwrap();
             tokio::task::spawn_blocking(move || {
                 sending.write_all(&[7; 200_000]).unwrap();
+                go_on.recv().unwrap();
                 if ends {
                     sending.end().unwrap();
                 }
@@ -230,6 +261,7 @@ async fn an_export_that_does_not_come_to_its_end_is_cut_off() {
         });
         let response = scene.send("GET", "/carob/v1/images/export?names=x", "", "").await;
         assert_eq!(response.status(), 200);
+        answered.send(()).unwrap();
         let body = response.into_body().collect().await.ok().map(|body| body.to_bytes().len());
         assert_eq!(body, expected);
         keeper.await.unwrap();
