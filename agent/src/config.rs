@@ -36,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) logs: PathBuf,
     /// The folder of static manifests.
     pub(crate) manifests: PathBuf,
+    /// The folder of image archives that are loaded by themselves.
+    pub(crate) image_dir: PathBuf,
     /// Where `/metrics` is served, if anywhere but on the socket.
     pub(crate) metrics: Option<SocketAddr>,
     /// The cgroup v2 mount.
@@ -111,6 +113,7 @@ struct File {
     run_dir: Option<PathBuf>,
     log_dir: Option<PathBuf>,
     manifest_dir: Option<PathBuf>,
+    image_dir: Option<PathBuf>,
     metrics_address: Option<SocketAddr>,
     cgroup: Option<String>,
     node_name: Option<String>,
@@ -212,6 +215,7 @@ impl Config {
             run: root.join("run/carob"),
             logs: root.join("var/log"),
             manifests: root.join("etc/carob/manifests"),
+            image_dir: root.join("etc/carob/images"),
             metrics: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
             cgroup_fs: root.join("sys/fs/cgroup"),
             cgroup: default_cgroup(&root.join("sys/fs/cgroup")),
@@ -236,6 +240,7 @@ impl Config {
             run_dir,
             log_dir,
             manifest_dir,
+            image_dir,
             metrics_address,
             cgroup,
             node_name,
@@ -256,6 +261,7 @@ impl Config {
         self.run = run_dir.unwrap_or_else(|| std::mem::take(&mut self.run));
         self.logs = log_dir.unwrap_or_else(|| std::mem::take(&mut self.logs));
         self.manifests = manifest_dir.unwrap_or_else(|| std::mem::take(&mut self.manifests));
+        self.image_dir = image_dir.unwrap_or_else(|| std::mem::take(&mut self.image_dir));
         self.metrics = metrics_address.or(self.metrics);
         self.cgroup = cgroup.unwrap_or_else(|| std::mem::take(&mut self.cgroup));
         self.node = node_name.unwrap_or_else(|| std::mem::take(&mut self.node));

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    age,
+    age, archive,
     client::{Client, Payload, query},
     output::{self, say},
-    pull, sink, source,
+    pull, sink,
     table::Table,
     why::bytes,
 };
@@ -25,8 +25,8 @@ const SHORT_ID: usize = 12;
 pub(crate) enum Image {
     /// Load the images of a `docker save` or OCI archive
     Load {
-        /// The archive, or - for standard input
-        #[arg(value_name = "FILE|-")]
+        /// The archive, the folder of an OCI layout, or - for standard input
+        #[arg(value_name = "FILE|DIR|-")]
         archive: String,
     },
     /// Pull images from their registries
@@ -69,7 +69,7 @@ impl Image {
     pub(super) async fn run(self, client: &Client, now: Timestamp) -> anyhow::Result<ExitCode> {
         match self {
             Self::Load { archive } => {
-                let payload = Payload::Stream(source::stream(&archive)?);
+                let payload = Payload::Stream(archive::stream(&archive)?);
                 let answer = client.call(Method::POST, IMAGES, payload).await?;
                 say(&images(&answer).iter().map(loaded).collect::<String>())?;
             }

@@ -4,6 +4,7 @@
 
 mod age;
 mod apply;
+mod archive;
 mod autopsy;
 mod check;
 mod client;

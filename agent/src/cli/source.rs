@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads the files named on the command line")]
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -43,17 +43,6 @@ pub(super) fn objects(names: &[String]) -> Result<Vec<Object>, Error> {
         }
     }
     if faults.is_empty() { Ok(objects) } else { Err(Error::Faulty(Faults(faults))) }
-}
-
-/// A file to be sent as it is.
-pub(super) fn stream(name: &str) -> Result<Box<dyn Read + Send>, Error> {
-    if name == "-" {
-        return Ok(Box::new(io::stdin()));
-    }
-    match File::open(name) {
-        Ok(file) => Ok(Box::new(file)),
-        Err(source) => Err(Error::Read { path: name.into(), source }),
-    }
 }
 
 fn texts(names: &[String]) -> Result<Vec<(String, Vec<u8>)>, Error> {

@@ -6,11 +6,11 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{Agent, Note, pulls};
+use super::{Agent, Note, kept::Kept, pulls};
 use crate::{
     act::{
         self, Tools,
-        image::{self, InUse},
+        image::{self, Digest, InUse},
         image_volume,
         places::Places,
     },
@@ -56,13 +56,20 @@ impl Agent {
         });
     }
 
+    /// Some have come or gone.
+    pub(super) fn images_changed(&mut self) {
+        self.collecting.hasten();
+        self.pods.values_mut().for_each(Kept::images_changed);
+    }
+
     /// What no clean-up may take.
     pub(super) fn needed_images(&self) -> Needed {
         let containers = self.pods.values().flat_map(|kept| &kept.seen.containers);
-        let made = containers.filter_map(|seen| image::Digest::parse(seen.image_id.as_deref()?));
+        let made = containers.filter_map(|seen| Digest::parse(seen.image_id.as_deref()?));
         let wanted = self.pods.values().filter(|kept| !kept.seen.is_over(&kept.spec));
         Needed {
             made: self.tools.images.in_use(made.collect()),
+            dropped: self.archives.images().collect(),
             wanted: wanted.flat_map(|kept| references(&kept.spec)).collect(),
             places: self.tools.places.clone(),
         }
@@ -75,6 +82,8 @@ pub(super) struct Needed {
     made: InUse,
     /// What pods that are not over name: their containers may start, or start again.
     wanted: BTreeSet<String>,
+    /// Those whose archives lie in the folder: who put them there wants them at hand.
+    dropped: BTreeSet<Digest>,
     places: Places,
 }
 
@@ -90,6 +99,7 @@ impl Needed {
     pub(super) fn all(&self, store: &image::Store) -> InUse {
         let mut in_use = self.made();
         in_use.add(store.named(&self.wanted));
+        in_use.add(self.dropped.iter().copied());
         in_use
     }
 }
@@ -181,7 +191,7 @@ fn export(store: &image::Store, names: &[String], reply: oneshot::Sender<Result<
 
 fn verified_row(verified: image::Verified) -> VerifiedRow {
     let image::Verified { id, names, damage, counted } = verified;
-    let counted = counted.iter().map(image::Digest::to_string).collect();
+    let counted = counted.iter().map(Digest::to_string).collect();
     VerifiedRow { names, id: id.to_string(), damage, counted }
 }
 

@@ -5,23 +5,19 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::{
-    Agent, Note,
+    Agent,
     workloads::{date, doomed},
 };
 use crate::{
     act,
     manifest::{self, Kind as ManifestKind, ObjectName},
     pod::{annotation, event::Weight, workload::WorkloadKind},
-    ready,
     store::Kind,
 };
 
@@ -243,28 +239,6 @@ fn same(new: &Value, stored: &Value) -> bool {
         )
     };
     part(new) == part(stored)
-}
-
-/// Tells the loop when a file was written whole, renamed, moved or removed.
-pub(super) fn watch(dir: &Path, notes: mpsc::Sender<Note>) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-    let events = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
-    inotify::add_watch(&watch, dir, events)?;
-    tokio::spawn(forward(watch, notes));
-    Ok(())
-}
-
-async fn forward(watch: OwnedFd, notes: mpsc::Sender<Note>) {
-    let Ok(watch) = ready::readable(watch) else { return };
-    let mut buffer = [0; 4096];
-    while let Ok(mut guard) = watch.readable().await {
-        while rustix::io::read(watch.get_ref(), &mut buffer).is_ok_and(|length| length > 0) {}
-        guard.clear_ready();
-        if notes.send(Note::Manifests).await.is_err() {
-            return;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,11 +5,13 @@
 
 mod admit;
 mod adopt;
+mod archives;
 mod change;
 mod clock;
 mod drain;
 mod ending;
 mod exec;
+mod folder;
 mod garbage;
 mod given;
 mod heard;
@@ -34,7 +36,7 @@ mod volumes;
 mod workloads;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
@@ -84,6 +86,10 @@ enum Note {
     Measured { uid: PodUid, excess: Option<String> },
     /// Something in the manifest folder has changed.
     Manifests,
+    /// These files of the folder of image archives have changed.
+    Archives(BTreeSet<String>),
+    /// One of them was read.
+    Archive(archives::Loaded),
     /// The files of a pod's volumes are as they should be, or it was said why not.
     Refreshed { uid: PodUid },
 }
@@ -112,6 +118,7 @@ struct Agent {
     /// Cgroups whose counts are written down.
     closed: tally::Closed,
     collecting: garbage::Collecting,
+    archives: archives::Archives,
     /// Events of what is no pod, until the end of the turn.
     news: Vec<(Event, Again)>,
 }
@@ -270,10 +277,9 @@ impl Agent {
                     kept.tell_pulling(container, &image);
                 }
             }
-            Note::Images => {
-                self.collecting.hasten();
-                self.pods.values_mut().for_each(Kept::images_changed);
-            }
+            Note::Images => self.images_changed(),
+            Note::Archives(names) => self.archives_changed(names),
+            Note::Archive(loaded) => self.archive_loaded(loaded),
             Note::Collected(collected) => self.collected(collected),
             Note::Manifests => {
                 self.read_manifests().await;

@@ -11,7 +11,9 @@ use tokio::{
 };
 
 use super::{
-    Agent, Wakers, clock, exec, garbage, given, heard, images, manifests,
+    Agent, Note, Wakers,
+    archives::Archives,
+    clock, exec, folder, garbage, given, heard, images,
     systemd::{self, Notifier},
 };
 use crate::{
@@ -73,8 +75,11 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     exec::serve(tools.clone(), ordered);
     let doors = (ImageDoor { requests }, ExecDoor { requests: commands });
     serve(&config, &store, &picture, doors).await?;
-    manifests::watch(&config.manifests, notes.clone())
-        .with_context(|| format!("cannot watch {}", config.manifests.display()))?;
+    let cannot = |dir: &Path| format!("cannot watch {}", dir.display());
+    folder::watch(&config.manifests, notes.clone(), |_| Note::Manifests)
+        .with_context(|| cannot(&config.manifests))?;
+    folder::watch(&config.image_dir, notes.clone(), Note::Archives)
+        .with_context(|| cannot(&config.image_dir))?;
     let mut agent = Agent {
         tools,
         objects: store.objects(),
@@ -95,6 +100,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         node: given::Node::of(&config),
         closed: super::tally::Closed::default(),
         collecting: garbage::Collecting::default(),
+        archives: Archives::recall(&config.state),
         news: Vec::new(),
         config,
     };
@@ -106,6 +112,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     agent.release_unknown(&kept.names);
     agent.prune().await;
     agent.read_manifests().await;
+    agent.look_for_archives();
     images::check_once(&agent.tools, &agent.config.run);
     notifier.say("READY=1\nSTATUS=pods are looked after");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");

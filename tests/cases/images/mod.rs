@@ -2,6 +2,7 @@
 //! there, and damage that is noticed.
 
 mod export;
+mod folder;
 mod room;
 mod whole;
 
@@ -49,6 +50,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case("what_is_exported_can_be_loaded_and_is_the_same_image", export::same),
         case("a_damaged_layer_is_named_and_not_used", whole::damaged),
         case("pruning_keeps_what_a_pod_needs", room::pruned),
+        case("archives_in_the_folder_are_loaded_once_and_never_half", folder::dropped),
+        case("a_folder_of_an_oci_layout_is_an_archive", folder::layout),
         Case {
             name: "a_full_disk_costs_images_that_nobody_needs_and_no_pod",
             mode: Mode::Alone,

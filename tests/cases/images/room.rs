@@ -76,6 +76,8 @@ pub(super) fn collected(world: &World) -> Result<()> {
     for _ in 0..62 {
         filler.write_all(&[7; 1 << 20])?;
     }
+    // An open file keeps its room.
+    drop(filler);
     load(world, "room-second")?;
     world.wait_until("images make room", PATIENCE, || {
         let left = world.carob_ok(&["image", "ls"])?;

@@ -47,7 +47,7 @@ const PLACES: [&str; 8] = [
 ];
 
 /// What `carob check --uninstall` names, at least.
-const LISTED: [&str; 9] = [
+const LISTED: [&str; 10] = [
     "/sys/fs/cgroup/carob.slice/carob-pods.service/pods",
     "/sys/fs/bpf/carob",
     "/run/carob",
@@ -55,6 +55,7 @@ const LISTED: [&str; 9] = [
     "/var/log/pods",
     "/var/log/containers",
     "/etc/carob/manifests",
+    "/etc/carob/images",
     "/etc/systemd/system/carob.service",
     "/etc/systemd/system/carob-pods.service",
 ];

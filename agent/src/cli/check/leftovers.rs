@@ -49,6 +49,7 @@ fn rows(config: &Config, root: &Path) -> Vec<(String, String)> {
         ("logs of pods", config.logs.join("pods"), remove(&config.logs.join("pods"))),
         ("links to logs", config.logs.join("containers"), remove(&config.logs.join("containers"))),
         ("manifests, written by you", config.manifests.clone(), remove(&config.manifests)),
+        ("image archives, put there by you", config.image_dir.clone(), remove(&config.image_dir)),
     ];
     for (what, place, command) in places {
         if place.exists() {
