@@ -109,7 +109,11 @@ impl<W: Write> Hashing<W> {
     }
 
     pub(in crate::act) fn digest(self) -> Digest {
-        Digest(self.hash.finalize().into())
+        self.finish().1
+    }
+
+    pub(in crate::act) fn finish(self) -> (W, Digest) {
+        (self.to, Digest(self.hash.finalize().into()))
     }
 }
 

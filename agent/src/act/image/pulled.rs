@@ -122,6 +122,11 @@ impl Workshop {
         self.store.partial_path(blob)
     }
 
+    /// The same while another pull has that file.
+    pub(crate) fn spare(&self, blob: Digest) -> PathBuf {
+        self.scratch.path().join(format!("blob-{}", blob.hex()))
+    }
+
     /// Checks that an image's config fits its manifest and this box.
     pub(crate) fn layers(&self, config: &[u8], id: Digest, listed: Vec<Wanted>) -> Result<Layers, Error> {
         let name = id.to_string();

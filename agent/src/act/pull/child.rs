@@ -24,7 +24,7 @@ use super::{
         log::Pausing,
         registry::{self, JSON_LIMIT, Repository},
     },
-    fetch::{self, fetch},
+    fetch::{self, Fetched, fetch},
     wire::{Last, Order, Said},
 };
 use crate::pod::registry::fitting;
@@ -146,11 +146,14 @@ impl Pull<'_> {
         if wanted.size > JSON_LIMIT {
             return Err(Error::Long { what: "config" });
         }
-        let path = self.shop.partial(wanted.digest);
-        fetch(&self.repository, wanted, &path).await?;
-        let bytes = fs::read(&path).map_err(|source| fetch::Error::Disk { path: path.clone(), source })?;
-        let _ = fs::remove_file(path);
-        Ok(bytes)
+        let fetched = self.fetch(wanted).await?;
+        let disk = |source| fetch::Error::Disk { path: fetched.path().to_owned(), source };
+        Ok(fs::read(fetched.path()).map_err(disk)?)
+    }
+
+    async fn fetch(&self, blob: Wanted) -> Result<Fetched, fetch::Error> {
+        let (path, spare) = (self.shop.partial(blob.digest), self.shop.spare(blob.digest));
+        fetch(&self.repository, blob, &path, &spare).await
     }
 
     /// Several are fetched at once; each is unpacked as soon as it is here.
@@ -162,15 +165,9 @@ impl Pull<'_> {
     }
 
     async fn layer(&self, blob: Wanted, layer: Digest) -> Result<(Digest, PathBuf), Error> {
-        let path = self.shop.partial(blob.digest);
-        fetch(&self.repository, blob, &path).await?;
+        let fetched = self.fetch(blob).await?;
         let shop = self.shop.clone();
-        let unpacked = tokio::task::spawn_blocking(move || {
-            let unpacked = shop.unpack(blob.digest, layer, &path);
-            // It was what the manifest says, and is of no more use.
-            let _ = fs::remove_file(path);
-            unpacked
-        });
+        let unpacked = tokio::task::spawn_blocking(move || shop.unpack(blob.digest, layer, fetched.path()));
         match unpacked.await {
             Ok(unpacked) => Ok((layer, unpacked?)),
             Err(e) => std::panic::resume_unwind(e.into_panic()),

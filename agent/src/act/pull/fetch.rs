@@ -8,6 +8,11 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+
 use super::{
     super::{
         image::{Hashing, pulled::Wanted},
@@ -37,21 +42,54 @@ pub(super) enum Error {
     },
 }
 
-/// Fetches what is not in the file yet, and checks all of it. A part from before that turns out to be no part of this
-/// blob is dropped, and fetched again once.
-pub(super) async fn fetch(from: &Repository, wanted: Wanted, path: &Path) -> Result<(), Error> {
-    let resumed = fs::metadata(path).is_ok_and(|found| found.len() > 0);
-    let fetched = Fetch::open(wanted, path)?.run(from).await;
-    if let Err(Error::Disk { .. }) = fetched {
-        // A full disk has better use for the room.
-        let _ = fs::remove_file(path);
+/// A blob that is here. As long as it is held, no other pull takes the file for the beginning of its own.
+pub(super) struct Fetched {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Fetched {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
+}
+
+impl Drop for Fetched {
+    fn drop(&mut self) {
+        // What it was good for has been made of it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Fetches what is not in the file yet, and checks all of it. A part from before that turns out to be no part of this
+/// blob is dropped, and fetched again once. While another pull fetches the same, `spare` is the file.
+pub(super) async fn fetch(
+    from: &Repository,
+    wanted: Wanted,
+    path: &Path,
+    spare: &Path,
+) -> Result<Fetched, Error> {
+    let resumed = fs::metadata(path).is_ok_and(|found| found.len() > 0);
+    let fetched = match Fetch::open(wanted, path)? {
+        Some(fetch) => fetch.run(from).await,
+        None => return begin(from, wanted, spare).await,
+    };
     match fetched {
         Err(Error::Registry(registry::Error::Digest { .. } | registry::Error::Size { .. })) if resumed => {
-            Fetch::open(wanted, path)?.run(from).await
+            begin(from, wanted, path).await
+        }
+        Err(e @ Error::Disk { .. }) => {
+            // A full disk has better use for the room.
+            let _ = fs::remove_file(path);
+            Err(e)
         }
         fetched => fetched,
     }
+}
+
+async fn begin(from: &Repository, wanted: Wanted, path: &Path) -> Result<Fetched, Error> {
+    let held = || Error::Disk { path: path.to_owned(), source: io::ErrorKind::WouldBlock.into() };
+    Fetch::open(wanted, path)?.ok_or_else(held)?.run(from).await
 }
 
 /// A blob on its way into its file.
@@ -64,14 +102,18 @@ struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    /// Takes up what is there.
-    fn open(wanted: Wanted, path: &'a Path) -> Result<Self, Error> {
+    /// Takes up what is there. `None`: another pull is about it.
+    fn open(wanted: Wanted, path: &'a Path) -> Result<Option<Self>, Error> {
         let disk = |source| Error::Disk { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(disk)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            locked => locked.map_err(|e| disk(e.into()))?,
+        }
         let mut fetch = Self { wanted, path, file: Hashing::new(file), done: 0, said: 0 };
         fetch.take_up().map_err(disk)?;
-        Ok(fetch)
+        Ok(Some(fetch))
     }
 
     fn take_up(&mut self) -> io::Result<()> {
@@ -97,7 +139,7 @@ impl<'a> Fetch<'a> {
         file.rewind()
     }
 
-    async fn run(mut self, from: &Repository) -> Result<(), Error> {
+    async fn run(mut self, from: &Repository) -> Result<Fetched, Error> {
         let mut tries = 0;
         while self.done < self.wanted.size {
             let before = self.done;
@@ -144,12 +186,13 @@ impl<'a> Fetch<'a> {
         registry::Error::Size { digest, got, size }.into()
     }
 
-    fn finish(self) -> Result<(), Error> {
-        let (expected, actual) = (self.wanted.digest, self.file.digest());
+    fn finish(self) -> Result<Fetched, Error> {
+        let (expected, path) = (self.wanted.digest, self.path.to_owned());
+        let (file, actual) = self.file.finish();
         if expected == actual {
-            return Ok(());
+            return Ok(Fetched { path, _file: file });
         }
-        let _ = fs::remove_file(self.path);
+        let _ = fs::remove_file(path);
         Err(registry::Error::Digest { expected, actual }.into())
     }
 

@@ -27,7 +27,9 @@ use super::{
 };
 use crate::pod::probe::Host;
 
-/// How long a host may take to be reached, and then to begin its answer.
+/// How long an address may take to be reached.
+const DIAL: Duration = Duration::from_secs(10);
+/// How long a host may take from there on to begin its answer, and to be reached by any of its addresses.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// In each such time this much has to come, or the rest will not be waited for.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -133,9 +135,17 @@ impl Line {
         };
         let mut fault = std::io::ErrorKind::AddrNotAvailable.into();
         for address in addresses {
-            match TcpStream::connect(SocketAddr::new(address, place.port())).await {
-                Ok(stream) => return Ok(stream),
-                Err(e) => fault = e,
+            let connected = TcpStream::connect(SocketAddr::new(address, place.port()));
+            tokio::select! {
+                biased;
+                connected = connected => match connected {
+                    Ok(stream) => return Ok(stream),
+                    Err(e) => fault = e,
+                },
+                waited = (self.pause)(DIAL) => {
+                    waited.map_err(|source| Error::Clock { source })?;
+                    fault = std::io::ErrorKind::TimedOut.into();
+                }
             }
         }
         Err(Error::Dial { host, source: fault })
