@@ -22,6 +22,7 @@ use crate::{
 };
 
 const CONFIG: &str = "/etc/carob/config.json";
+const STATE: &str = "/var/lib/carob";
 const STORE: &str = "/var/lib/carob/images";
 const WORK: &str = "/tmp/carob-registry";
 /// A layer with this very program in it, and one that leads out of its root, in the folder $1.
@@ -44,6 +45,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_pull_goes_on_where_it_was_cut_off", cut),
         case("always_asks_for_the_digest_and_no_more", always),
         case("a_pod_that_goes_stops_its_pull", stopped),
+        case("a_disk_that_fills_up_in_a_layer_keeps_nothing_of_it", full),
     ]
 }
 
@@ -280,6 +282,35 @@ fn stopped(world: &World) -> Result<()> {
         ensure!(left.is_empty(), "still there: {left:?}");
         Ok(())
     })
+}
+
+/// First the packed layer does not fit, then what it unpacks to; then all does.
+fn full(world: &World) -> Result<()> {
+    world.install()?;
+    world.command("mount", &["-t", "tmpfs", "-o", "size=64m", "state", STATE])?;
+    let field = Field::new(world)?;
+    let steady = Pod::apply(world, "full-steady", &one("full-steady", "sleep", "", ""))?;
+    steady.await_running("main")?;
+    let before = entries()?;
+    let packed = fs::metadata(field.dir.join("good.tar.gz"))?.len();
+    for left in [packed / 2, packed * 3 / 2] {
+        let free = rustix::fs::statvfs(STATE)?;
+        let filler = Path::new(STATE).join("filler");
+        fs::write(&filler, vec![7; usize::try_from(free.f_bavail * free.f_frsize - left)?])?;
+        let said = world.carob(&["image", "pull", &field.image("good")])?;
+        let told = said.code == Some(1) && said.stderr.contains("No space left on device");
+        ensure!(told, "with {left} bytes left it said {said:?}");
+        world.wait_until("nothing is left of it", PATIENCE, || {
+            let partial = fs::read_dir(Path::new(STORE).join("partial"))?.count();
+            ensure!(entries()? == before && partial == 0, "new: {:?}, partial: {partial}", entries()?);
+            Ok(())
+        })?;
+        fs::remove_file(filler)?;
+    }
+    field.pull("good")?;
+    let state = steady.container("main")?;
+    ensure!(state["state"]["running"].is_object() && state["restartCount"] == 0, "the steady pod is {state}");
+    steady.delete()
 }
 
 fn pulls_cgroup() -> Result<PathBuf> {

@@ -19,8 +19,8 @@ use super::{
 use crate::{channel::say, world::World};
 
 const DIR: &str = "/var/tmp/carob-peers";
-const REGISTRY: &str = "127.0.0.1:5000";
-const IMAGE: &str = "127.0.0.1:5000/bench/large:1";
+const REGISTRY: &str = "127.0.0.1:5055";
+const IMAGE: &str = "127.0.0.1:5055/bench/large:1";
 const ROUNDS: usize = 3;
 const STARTS: usize = 5;
 const LOOK: Duration = Duration::from_millis(20);

@@ -62,7 +62,9 @@ pub(crate) fn dist(place: &Place, triple: &str) -> Result<PathBuf> {
     prepared(place, &target)?;
     let stage = stage(&format!("dist: agent for {triple}"));
     let words = ["build", "--package", "carob", "--profile", "dist", "--target", triple];
-    cargo(place, &target).args(words).show()?;
+    // Nothing unwinds where a panic is the end.
+    let flags = format!("{STATIC}\u{1f}-C\u{1f}force-unwind-tables=no");
+    cargo(place, &target).env("CARGO_ENCODED_RUSTFLAGS", flags).args(words).show()?;
     stage.done();
     Ok(place.binaries(triple).with_file_name("dist").join("carob"))
 }
@@ -137,10 +139,13 @@ fn own_cargo(place: &Place) -> Tool {
     cargo.dir(&place.root).env("CARGO_TARGET_DIR", place.target())
 }
 
+/// The C library is linked in.
+const STATIC: &str = "-C\u{1f}target-feature=+crt-static";
+
 /// cargo with all that must be the same in each call: else it compiles everything again.
 fn cargo(place: &Place, target: &Target) -> Tool {
     let cargo = own_cargo(place)
-        .env("CARGO_ENCODED_RUSTFLAGS", "-C\u{1f}target-feature=+crt-static")
+        .env("CARGO_ENCODED_RUSTFLAGS", STATIC)
         .env("LIBSECCOMP_LINK_TYPE", "static")
         .env("LIBSECCOMP_LIB_PATH", format!("/usr/lib/{}", target.multiarch))
         .env("CAROB_BPF_OBJECT", place.bpf_object());
