@@ -11,7 +11,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::pod::range::{self, Range};
+use crate::pod::{
+    range::{self, Range},
+    range6::{self, Range6},
+};
 
 /// Where the file is looked for if no flag names one.
 pub(crate) const DEFAULT_FILE: &str = "/etc/carob/config.json";
@@ -47,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) node: String,
     /// Where the pods' addresses come from.
     pub(crate) pod_range: Range,
+    /// And their IPv6 addresses, where the box speaks it.
+    pub(crate) pod_range6: Option<Range6>,
     /// When a container's log is rotated, and what stays.
     pub(crate) log_limits: LogLimits,
     /// Bytes of the ring by which the kernel programs tell what is no death.
@@ -100,6 +105,8 @@ struct File {
     node_name: Option<String>,
     #[serde(rename = "podCIDR")]
     pod_range: Option<Range>,
+    #[serde(rename = "podCIDRv6")]
+    pod_range6: Option<range6::Choice>,
     container_log_max_size: Option<Size>,
     container_log_max_files: Option<Files>,
     kernel_ring_size: Option<Ring>,
@@ -195,6 +202,7 @@ impl Config {
             bpffs: root.join("sys/fs/bpf"),
             node: host_name(),
             pod_range: range::DEFAULT,
+            pod_range6: Some(range6::DEFAULT),
             log_limits: LogLimits::default(),
             ring: RING,
         }
@@ -225,6 +233,7 @@ impl Config {
         self.cgroup = cgroup.unwrap_or_else(|| std::mem::take(&mut self.cgroup));
         self.node = node_name.unwrap_or_else(|| std::mem::take(&mut self.node));
         self.pod_range = pod_range.unwrap_or(self.pod_range);
+        self.pod_range6 = file.pod_range6.map_or(self.pod_range6, |range6::Choice(range)| range);
         self.ring = file.kernel_ring_size.map_or(self.ring, |Ring(bytes)| bytes);
     }
 

@@ -6,7 +6,9 @@ pub(crate) mod container;
 mod env_file;
 mod etc;
 pub(crate) mod exec;
-pub(crate) mod hook;
+pub(crate) mod firewall;
+mod hook;
+mod host_address;
 pub(crate) mod image;
 pub(crate) mod image_volume;
 mod input;
@@ -35,7 +37,6 @@ pub(crate) mod volume;
 use std::{
     collections::BTreeMap,
     io,
-    net::Ipv4Addr,
     os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -53,6 +54,7 @@ use crate::{
         AttemptId, CgroupId, Pid, PodName, Stamp,
         flight::{Flight, Pressure},
         given::Given,
+        network::Address,
         probe::HookKind,
         verdict::Sent,
     },
@@ -61,7 +63,7 @@ use binary::Binary;
 use children::Children;
 use container::{Created, Order};
 use log::{Pump, Surroundings};
-use network::Network;
+use network::{Network, Ranges};
 use places::Places;
 use terminal::Terminal;
 
@@ -113,7 +115,7 @@ pub(crate) enum Error {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The pod's own address, if it has one.
-    SandboxMade(Result<Option<Ipv4Addr>, sandbox::Error>),
+    SandboxMade(Result<Option<Address>, sandbox::Error>),
     SandboxRemoved(Result<(), sandbox::Error>),
     /// Of this spec.
     Limited {
@@ -292,7 +294,7 @@ impl Tools {
         let (places, children) = (Places::of(config), Arc::<Children>::default());
         let binary = Binary::seal(&config.run.join("empty")).map_err(|source| Error::Binary { source })?;
         let binary = Arc::new(binary);
-        let network = Network::new(config.pod_range, places.addresses(), binary.clone(), children.clone());
+        let network = Network::new(Ranges::of(config), places.addresses(), binary.clone(), children.clone());
         Ok(Self {
             places,
             images: Arc::new(

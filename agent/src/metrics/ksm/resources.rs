@@ -51,7 +51,7 @@ pub(super) fn of_node(picture: &Picture) -> Vec<Family> {
     let ready = [("true", 1.0), ("false", 0.0), ("unknown", 0.0)].map(|(holds, value)| {
         Series::new([("node", node), ("condition", "Ready"), ("status", holds)], value)
     });
-    let info = Series::new([("node", node), ("internal_ip", &picture.address.to_string())], 1.0);
+    let info = Series::new([("node", node), ("internal_ip", &picture.address.v4.to_string())], 1.0);
     vec![
         Family::info("kube_node", "The box.", vec![info]),
         Family::gauge("kube_node_status_condition", "Ready as long as the agent answers.", ready.into()),
