@@ -24,6 +24,11 @@ const PERIOD_US: u64 = 100_000;
 /// The shortest quota the kubelet writes.
 const MIN_QUOTA_US: u64 = 1_000;
 
+/// A tenth of what others have who ask for nothing.
+const MODEST_WEIGHT: &str = "10";
+/// Bytes: what is read and written is taken back from it as it fills up, what it works with fits many times.
+const MODEST_MEMORY: &str = "268435456";
+
 /// What went wrong with which file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -225,6 +230,17 @@ impl Cgroup {
     /// Makes the directory and its parents. Fine if it is there.
     pub(crate) fn make(&self) -> Result<(), Error> {
         fs::create_dir_all(&self.path).map_err(|source| Error::Make { path: self.path.clone(), source })
+    }
+
+    /// For work that has time: all others come first, and it may not take much memory.
+    pub(crate) fn limit_modestly(&self) -> Result<(), Error> {
+        self.write("cpu.weight", MODEST_WEIGHT)?;
+        self.write("memory.max", MODEST_MEMORY)?;
+        // Only where the disk's scheduler knows of weights.
+        if self.path.join("io.weight").exists() {
+            self.write("io.weight", MODEST_WEIGHT)?;
+        }
+        Ok(())
     }
 
     /// Whether the directory is there.

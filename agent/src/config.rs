@@ -6,14 +6,17 @@
 use std::{
     fs, io,
     net::SocketAddr,
+    num::NonZero,
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, de::Error as _};
 
 use crate::pod::{
+    image_gc::{Age, ImageGc, Percent},
     range::{self, Range},
     range6::{self, Range6},
+    registry::Registries,
 };
 
 /// Where the file is looked for if no flag names one.
@@ -56,7 +59,18 @@ pub(crate) struct Config {
     pub(crate) log_limits: LogLimits,
     /// Bytes of the ring by which the kernel programs tell what is no death.
     pub(crate) ring: u32,
+    /// How registries are reached.
+    pub(crate) registries: Registries,
+    /// Who the box is to registries: docker's configuration file.
+    pub(crate) auth_file: PathBuf,
+    /// Images that may be pulled at the same time.
+    pub(crate) pulls_at_once: usize,
+    /// When images are removed to make room.
+    pub(crate) image_gc: ImageGc,
 }
+
+/// Slow lines gain little by more, and one slow registry does not keep all others waiting.
+const PULLS_AT_ONCE: usize = 3;
 
 /// As many wake-ups as 2048.
 const RING: u32 = 64 << 10;
@@ -110,6 +124,15 @@ struct File {
     container_log_max_size: Option<Size>,
     container_log_max_files: Option<Files>,
     kernel_ring_size: Option<Ring>,
+    registries: Option<Registries>,
+    registry_auth_file: Option<PathBuf>,
+    max_parallel_image_pulls: Option<NonZero<usize>>,
+    #[serde(rename = "imageGCHighThresholdPercent")]
+    image_gc_high: Option<Percent>,
+    #[serde(rename = "imageGCLowThresholdPercent")]
+    image_gc_low: Option<Percent>,
+    #[serde(rename = "imageMinimumGCAge")]
+    image_gc_age: Option<Age>,
 }
 
 /// Bytes, written as Kubernetes writes them.
@@ -180,10 +203,10 @@ impl Config {
             Err(e) if file.is_none() && e.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
             Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
         };
-        let file = serde_json::from_slice(&bytes)
-            .map_err(|source| Error::Parse { path: path.to_owned(), source })?;
         let mut config = Self::under(Path::new("/"));
-        config.apply(file);
+        serde_json::from_slice(&bytes)
+            .and_then(|file| config.apply(file))
+            .map_err(|source| Error::Parse { path: path.to_owned(), source })?;
         Ok(config)
     }
 
@@ -205,10 +228,15 @@ impl Config {
             pod_range6: Some(range6::DEFAULT),
             log_limits: LogLimits::default(),
             ring: RING,
+            registries: Registries::default(),
+            auth_file: root.join("etc/carob/auth.json"),
+            pulls_at_once: PULLS_AT_ONCE,
+            image_gc: ImageGc::default(),
         }
     }
 
-    fn apply(&mut self, file: File) {
+    /// Fails where two keys do not go together.
+    fn apply(&mut self, file: File) -> Result<(), serde_json::Error> {
         let File {
             state_dir,
             run_dir,
@@ -218,8 +246,13 @@ impl Config {
             cgroup,
             node_name,
             pod_range,
+            image_gc_high,
+            image_gc_low,
+            image_gc_age,
             ..
         } = file;
+        self.image_gc =
+            ImageGc::of(image_gc_high, image_gc_low, image_gc_age).map_err(serde_json::Error::custom)?;
         let LogLimits { size, files } = self.log_limits;
         self.log_limits = LogLimits {
             size: file.container_log_max_size.map_or(size, |Size(bytes)| bytes),
@@ -234,7 +267,11 @@ impl Config {
         self.node = node_name.unwrap_or_else(|| std::mem::take(&mut self.node));
         self.pod_range = pod_range.unwrap_or(self.pod_range);
         self.pod_range6 = file.pod_range6.map_or(self.pod_range6, |range6::Choice(range)| range);
+        self.registries = file.registries.unwrap_or_else(|| std::mem::take(&mut self.registries));
+        self.auth_file = file.registry_auth_file.unwrap_or_else(|| std::mem::take(&mut self.auth_file));
+        self.pulls_at_once = file.max_parallel_image_pulls.map_or(self.pulls_at_once, NonZero::get);
         self.ring = file.kernel_ring_size.map_or(self.ring, |Ring(bytes)| bytes);
+        Ok(())
     }
 
     /// The API's unix socket.
@@ -329,7 +366,7 @@ mod tests {
             match (serde_json::from_str::<File>(text), expected) {
                 (Ok(file), Ok((size, files))) => {
                     let mut config = Config::under(Path::new("/r"));
-                    config.apply(file);
+                    config.apply(file).unwrap();
                     assert_eq!(config.log_limits, LogLimits { size, files }, "{text}");
                 }
                 (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{text}: {fault}"),
@@ -351,8 +388,36 @@ mod tests {
             match (serde_json::from_str::<File>(text), expected) {
                 (Ok(file), Ok(bytes)) => {
                     let mut config = Config::under(Path::new("/r"));
-                    config.apply(file);
+                    config.apply(file).unwrap();
                     assert_eq!(config.ring, bytes, "{text}");
+                }
+                (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{text}: {fault}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn image_garbage_collection_is_the_kubelets() {
+        let rows = [
+            ("{}", Ok((85, 80, 120))),
+            (r#"{"imageGCHighThresholdPercent": 70, "imageGCLowThresholdPercent": 0}"#, Ok((70, 0, 120))),
+            (r#"{"imageGCHighThresholdPercent": 100, "imageMinimumGCAge": "90s"}"#, Ok((100, 80, 90))),
+            (r#"{"imageMinimumGCAge": "1h"}"#, Ok((85, 80, 3600))),
+            (
+                r#"{"imageGCHighThresholdPercent": 80}"#,
+                Err("80 is not below imageGCHighThresholdPercent, 80"),
+            ),
+            (r#"{"imageGCHighThresholdPercent": 101}"#, Err("101 is no percentage")),
+            (r#"{"imageMinimumGCAge": "soon"}"#, Err("imageMinimumGCAge: \"soon\"")),
+        ];
+        for (text, expected) in rows {
+            let mut config = Config::under(Path::new("/r"));
+            let applied = serde_json::from_str(text).and_then(|file| config.apply(file));
+            match (applied, expected) {
+                (Ok(()), Ok((high, low, seconds))) => {
+                    let min_age = std::time::Duration::from_secs(seconds);
+                    assert_eq!(config.image_gc, ImageGc { high, low, min_age }, "{text}");
                 }
                 (Err(fault), Err(part)) => assert!(fault.to_string().contains(part), "{text}: {fault}"),
                 (found, _) => panic!("{text}: {found:?}"),
@@ -363,7 +428,7 @@ mod tests {
     #[test]
     fn the_file_wins_over_the_default() {
         let mut config = Config::under(Path::new("/r"));
-        config.apply(serde_json::from_str(r#"{"stateDir": "/data", "cgroup": "a/b"}"#).unwrap());
+        config.apply(serde_json::from_str(r#"{"stateDir": "/data", "cgroup": "a/b"}"#).unwrap()).unwrap();
         assert_eq!(config.database(), Path::new("/data/carob.db"));
         assert_eq!(config.attempt_depth(), 5);
         assert_eq!(config.run, Path::new("/r/run/carob"));

@@ -11,6 +11,7 @@ mod network;
 mod pod;
 mod power;
 mod prometheus;
+mod registry;
 mod resources;
 mod restart;
 mod security;
@@ -51,6 +52,7 @@ const AREAS: &[Area] = &[
     ("network", network::cases),
     ("workload", workload::cases),
     ("images", images::cases),
+    ("images", registry::cases),
     ("power", power::cases),
     ("api", api::cases),
     ("api", metrics::cases),

@@ -43,19 +43,26 @@ enum Bench {
     Agent,
     /// The agent's work for a scrape of 100 containers: in a virtual machine
     Scrape,
+    /// A pull beside those of skopeo, umoci and podman, a pod's start beside podman's: in a virtual machine with those in it
+    Peers,
 }
 
 pub(crate) fn run(place: &Place, words: &Words) -> Result<()> {
-    let all = [Bench::Programs, Bench::Agent, Bench::Scrape];
+    let all = [Bench::Programs, Bench::Agent, Bench::Scrape, Bench::Peers];
     build::all(place)?;
     let dist = words.dist.then(|| build::dist(place, HOST)).transpose()?;
     let mut heard = Heard::default();
     for bench in words.name.map_or(all.to_vec(), |name| vec![name]) {
-        match bench {
-            Bench::Programs => on_this_machine(place, &mut heard)?,
-            Bench::Agent => in_a_guest(place, "agent", dist.as_deref(), &mut heard)?,
-            Bench::Scrape => in_a_guest(place, "scrape", dist.as_deref(), &mut heard)?,
-        }
+        let (machine, name) = match bench {
+            Bench::Programs => {
+                on_this_machine(place, &mut heard)?;
+                continue;
+            }
+            Bench::Agent => (Machine::prepared(place)?, "agent"),
+            Bench::Scrape => (Machine::prepared(place)?, "scrape"),
+            Bench::Peers => (Machine::with_peers(place)?, "peers"),
+        };
+        in_a_guest(place, &machine, name, dist.as_deref(), &mut heard)?;
     }
     heard.table();
     Ok(())
@@ -85,14 +92,19 @@ fn on_this_machine(place: &Place, heard: &mut Heard) -> Result<()> {
 }
 
 /// With the binary at `dist` if there is one, else with the tested one.
-fn in_a_guest(place: &Place, name: &str, dist: Option<&Path>, heard: &mut Heard) -> Result<()> {
-    let machine = Machine::prepared(place)?;
-    let saved = Saved::made(place, &machine)?;
+fn in_a_guest(
+    place: &Place,
+    machine: &Machine,
+    name: &str,
+    dist: Option<&Path>,
+    heard: &mut Heard,
+) -> Result<()> {
+    let saved = Saved::made(place, machine)?;
     let dir = RunDir::new(place, "bench")?;
     let payload = Payload::new(place, &machine.busybox, dir.path())?;
     dist.map_or(Ok(()), |carob| payload.add("bin", carob))?;
     let payload = payload.disk()?;
-    let mut guest = Guest::restore(&machine, &saved, &payload, Console::Logged, dir.path())?;
+    let mut guest = Guest::restore(machine, &saved, &payload, Console::Logged, dir.path())?;
     guest.go(&["bench", name])?;
     while !heard.done() {
         match guest.next(Instant::now() + SILENCE)? {

@@ -58,10 +58,9 @@ impl Order {
 /// Why an attempt did not come to run.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("image {image:?} is not present and may not be pulled (imagePullPolicy Never)")]
-    NeverPull { image: String },
-    #[error("image {image:?} is not present and carob cannot pull yet: load it with `carob image load`")]
-    CannotPull { image: String },
+    /// It has to be pulled first.
+    #[error("image {image:?} is not present")]
+    NotHere { image: String },
     #[error("image {image:?}")]
     Image {
         image: String,
@@ -136,8 +135,7 @@ impl Error {
     /// Kubernetes' waiting reason; `None` if there was an attempt that counts.
     pub(crate) fn waiting_reason(&self) -> Option<&'static str> {
         match self {
-            Self::NeverPull { .. } => Some("ErrImageNeverPull"),
-            Self::CannotPull { .. } => Some("ErrImagePull"),
+            Self::NotHere { .. } => Some("ErrImagePull"),
             Self::Image { source: image::Error::Reference { .. }, .. } => Some("InvalidImageName"),
             Self::Image { .. } => Some("ImageInspectError"),
             Self::Security(fault) => Some(fault.waiting_reason()),
@@ -278,7 +276,7 @@ async fn give_word(door: &mut BufReader<UnixStream>) -> Result<Option<Word>, Err
 
 fn prepare(tools: &Tools, order: &Order) -> Result<Prepared, Error> {
     let (id, places) = (order.id(), &tools.places);
-    let image = stage::find_image(tools, &order.wanted().image, order.wanted().pull)?;
+    let image = stage::find_image(tools, &order.wanted().image)?;
     let (defaults, layers) = (stage::defaults(&image), tools.images.layers(&image));
     image_volume::mount(tools, &order.spec, order.wanted())?;
     if order.spec.surroundings.pid == surroundings::Processes::Pods {

@@ -20,7 +20,7 @@ use crate::pod::{Container, Spec, VolumeSource};
 pub(super) fn mount(tools: &Tools, spec: &Spec, container: &Container) -> Result<(), Error> {
     let pod = tools.places.pod(&spec.uid);
     for volume in &spec.volumes {
-        let VolumeSource::Image { reference, pull } = &volume.source else { continue };
+        let VolumeSource::Image { reference, .. } = &volume.source else { continue };
         if !container.mounts.iter().any(|mount| mount.volume == volume.name) {
             continue;
         }
@@ -30,7 +30,7 @@ pub(super) fn mount(tools: &Tools, spec: &Spec, container: &Container) -> Result
         if mounts::is_mounted(&target).map_err(|source| Error::Mounts { source })? {
             continue;
         }
-        let image = stage::find_image(tools, reference, *pull)?;
+        let image = stage::find_image(tools, reference)?;
         note(&pod, &volume.name, &image.id.to_string())?;
         let layers = tools.images.layers(&image);
         rootfs::mount_read_only(&layers, &pod.empty(), &target).map_err(|source| Error::Rootfs { source })?;

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{log, oci::Bind};
+use super::{log, oci::Bind, places::Places};
 use crate::pod::{Access, AttemptId, Container, PodName, Propagation, termination::Policy};
 
 /// How much of the file is read: its end.
@@ -35,7 +35,7 @@ struct Note {
 
 /// Makes the file and says where it is to appear, if anywhere.
 pub(super) fn prepare(
-    places: &super::Places,
+    places: &Places,
     pod: &PodName,
     id: &AttemptId,
     wanted: &Container,
@@ -72,7 +72,7 @@ pub(crate) enum Ending {
 }
 
 /// What the program of an attempt has left, after all its output is in the log.
-pub(super) fn read(places: &super::Places, id: &AttemptId, ending: Ending) -> io::Result<Option<String>> {
+pub(super) fn read(places: &Places, id: &AttemptId, ending: Ending) -> io::Result<Option<String>> {
     let Some(note) = Note::of(places, id)? else { return Ok(None) };
     let mut words = end_of(&note.file)?;
     if let (true, Ending::Badly, Some(log)) = (words.is_empty(), ending, &note.log) {
@@ -82,7 +82,7 @@ pub(super) fn read(places: &super::Places, id: &AttemptId, ending: Ending) -> io
 }
 
 /// The last output of an attempt, whatever it was asked to leave as its reason.
-pub(super) fn output(places: &super::Places, id: &AttemptId) -> io::Result<Option<String>> {
+pub(super) fn output(places: &Places, id: &AttemptId) -> io::Result<Option<String>> {
     let Some(log) = Note::of(places, id)?.and_then(|note| note.output) else { return Ok(None) };
     let words = log::last_output(&log, FLIGHT_LINES, FLIGHT_LIMIT)?;
     Ok((!words.is_empty()).then(|| String::from_utf8_lossy(&words).into_owned()))
@@ -90,7 +90,7 @@ pub(super) fn output(places: &super::Places, id: &AttemptId) -> io::Result<Optio
 
 impl Note {
     /// `None`: the attempt was started by an agent that did not write one.
-    fn of(places: &super::Places, id: &AttemptId) -> io::Result<Option<Self>> {
+    fn of(places: &Places, id: &AttemptId) -> io::Result<Option<Self>> {
         match fs::read(note_of(&places.attempt(id))) {
             Ok(note) => Ok(Some(serde_json::from_slice(&note)?)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

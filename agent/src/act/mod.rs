@@ -6,8 +6,8 @@ pub(crate) mod container;
 mod env_file;
 mod etc;
 pub(crate) mod exec;
-pub(crate) mod firewall;
-mod hook;
+mod firewall;
+pub(crate) mod hook;
 mod host_address;
 pub(crate) mod image;
 pub(crate) mod image_volume;
@@ -24,6 +24,8 @@ mod pause;
 pub(crate) mod places;
 pub(crate) mod probe;
 pub(crate) mod projection;
+pub(crate) mod pull;
+mod registry;
 pub(crate) mod remains;
 mod rootfs;
 pub(crate) mod sandbox;
@@ -31,85 +33,22 @@ mod security;
 mod stage;
 pub(crate) mod stop;
 mod terminal;
+mod tls;
+mod tools;
 pub(crate) mod usage;
 pub(crate) mod volume;
 
-use std::{
-    collections::BTreeMap,
-    io,
-    os::fd::OwnedFd,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     cgroup,
-    config::Config,
-    kernel::{
-        pidfd::PidFd,
-        probes::{ProbeError, Probes},
-    },
+    kernel::pidfd::PidFd,
     plan::Step,
-    pod::{
-        AttemptId, CgroupId, Pid, PodName, Stamp,
-        flight::{Flight, Pressure},
-        given::Given,
-        network::Address,
-        probe::HookKind,
-        verdict::Sent,
-    },
+    pod::{AttemptId, CgroupId, Pid, Stamp, given::Given, network::Address, probe::HookKind},
 };
-use binary::Binary;
-use children::Children;
 use container::{Created, Order};
-use log::{Pump, Surroundings};
-use network::{Network, Ranges};
-use places::Places;
-use terminal::Terminal;
-
-/// What every effect needs: where things lie, and what is open.
-pub(crate) struct Tools {
-    pub(crate) places: Places,
-    pub(crate) images: Arc<image::Store>,
-    pub(crate) children: Arc<Children>,
-    /// Absent if this kernel cannot run our programs.
-    pub(crate) probes: Option<Arc<Probes>>,
-    pub(crate) network: Arc<Network>,
-    binary: Arc<Binary>,
-    around: Surroundings,
-    /// Bytes of memory the box has.
-    memory: u64,
-    held: Mutex<BTreeMap<AttemptId, Arc<PidFd>>>,
-    /// The last signal to each attempt, for a box without kernel programs.
-    sent: Mutex<BTreeMap<AttemptId, Sent>>,
-    pumps: Mutex<BTreeMap<AttemptId, Pump>>,
-    /// Terminals that are read.
-    terminals: Mutex<BTreeMap<AttemptId, Terminal>>,
-    /// Terminals that the agent before us has left, by the names of their attempts.
-    left: Mutex<BTreeMap<String, OwnedFd>>,
-    /// Standard inputs that are held open.
-    inputs: Mutex<BTreeMap<AttemptId, OwnedFd>>,
-    /// Pods' pause processes are started one after the other.
-    pauses: Mutex<()>,
-    /// Volumes of images are mounted one after the other.
-    image_mounts: Mutex<()>,
-}
-
-/// Why the agent cannot do anything.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    #[error("the binary cannot be protected")]
-    Binary {
-        #[source]
-        source: binary::Error,
-    },
-    #[error("the image store in {} cannot be used", path.display())]
-    Images {
-        path: PathBuf,
-        #[source]
-        source: image::Error,
-    },
-}
+use pull::Fetched;
+pub(crate) use tools::Tools;
 
 /// What became of a step.
 #[derive(Debug)]
@@ -122,6 +61,15 @@ pub(crate) enum Outcome {
         spec: Arc<crate::pod::Spec>,
         result: Result<(), limits::Error>,
     },
+    /// How each image came, in order; up to the first that did not.
+    Pulled {
+        container: usize,
+        attempt: u32,
+        since: Stamp,
+        images: Vec<(String, Fetched)>,
+        result: Result<(), pull::Error>,
+    },
+    PullStopped,
     Started {
         container: usize,
         attempt: u32,
@@ -170,8 +118,13 @@ pub(crate) struct Job {
 }
 
 /// Carries one step out. `record` is called when a container is built and waits, and returns once that is on disk
-/// together with the moment from which the attempt counts.
-pub(crate) async fn carry_out<Record, Recorded>(tools: Arc<Tools>, job: Job, record: Record) -> Outcome
+/// together with the moment from which the attempt counts. `pulling` is told each image that a registry is asked for.
+pub(crate) async fn carry_out<Record, Recorded>(
+    tools: Arc<Tools>,
+    job: Job,
+    record: Record,
+    pulling: impl Fn(&str),
+) -> Outcome
 where
     Record: FnOnce(Attempted) -> Recorded,
     Recorded: Future<Output = Result<Stamp, String>>,
@@ -190,6 +143,16 @@ where
             let (tools, pod) = (tools.clone(), spec.clone());
             let result = blocking(move || limits::write(&tools, &pod, &attempts)).await;
             Outcome::Limited { spec, result }
+        }
+        Step::Pull { container, attempt } => {
+            let mut images = Vec::new();
+            let all = pull::all(&tools, &spec, container, &given, &mut images, pulling);
+            let result = tools.pulls.unless_stopped(&spec.uid, container, all).await;
+            Outcome::Pulled { container, attempt, since: now, images, result }
+        }
+        Step::StopPull { container } => {
+            tools.pulls.stop(&spec.uid, container);
+            Outcome::PullStopped
         }
         Step::Start { container, attempt } => {
             let order = Order { spec, container, attempt, given };
@@ -281,150 +244,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-impl Tools {
-    pub(crate) fn open(
-        config: &Config,
-        probes: Option<Arc<Probes>>,
-        around: Surroundings,
-    ) -> Result<Self, Error> {
-        let images = config.images();
-        let memory = rustix::system::sysinfo();
-        let (places, children) = (Places::of(config), Arc::<Children>::default());
-        let binary = Binary::seal(&config.run.join("empty")).map_err(|source| Error::Binary { source })?;
-        let binary = Arc::new(binary);
-        let network = Network::new(Ranges::of(config), places.addresses(), binary.clone(), children.clone());
-        Ok(Self {
-            places,
-            images: Arc::new(
-                image::Store::open(&images).map_err(|source| Error::Images { path: images, source })?,
-            ),
-            children,
-            network: Arc::new(network),
-            probes,
-            binary,
-            around,
-            memory: memory.totalram * u64::from(memory.mem_unit),
-            held: Mutex::default(),
-            sent: Mutex::default(),
-            pumps: Mutex::default(),
-            terminals: Mutex::default(),
-            left: Mutex::default(),
-            inputs: Mutex::default(),
-            pauses: Mutex::default(),
-            image_mounts: Mutex::default(),
-        })
-    }
-
-    /// Starts or resumes collecting an attempt's output. Only once per attempt.
-    pub(crate) fn collect_output(&self, pod: &PodName, id: &AttemptId) -> Result<(), log::Error> {
-        let dir = self.places.attempt(id);
-        let (log, link) = (self.places.log(pod, id), self.places.log_link(pod, id));
-        let pump = Pump::start(&dir, &log, &link, self.around.clone())?;
-        lock(&self.pumps).insert(id.clone(), pump);
-        Ok(())
-    }
-
-    /// Holds the standard input of an attempt that is taken over open, if it has one.
-    pub(crate) fn hold_input(&self, id: &AttemptId) -> io::Result<()> {
-        if let Some(held) = input::hold(&self.places.attempt(id))? {
-            lock(&self.inputs).insert(id.clone(), held);
-        }
-        Ok(())
-    }
-
-    /// Takes terminals that were left, each under the name of its attempt.
-    pub(crate) fn inherit(&self, terminals: BTreeMap<String, OwnedFd>) {
-        *lock(&self.left) = terminals;
-    }
-
-    /// Goes on reading the terminal of an attempt that is taken over, if it has one.
-    pub(crate) fn resume_terminal(&self, id: &AttemptId) -> io::Result<()> {
-        let left = lock(&self.left).remove(&id.to_string());
-        left.map_or(Ok(()), |master| self.read_terminal(id, master))
-    }
-
-    fn read_terminal(&self, id: &AttemptId, master: OwnedFd) -> io::Result<()> {
-        let terminal = Terminal::read(master, &self.places.attempt(id))?;
-        lock(&self.terminals).insert(id.clone(), terminal);
-        Ok(())
-    }
-
-    /// Nobody needs the pipes of that attempt any more.
-    pub(crate) fn release_pipes(&self, name: &str) {
-        self.around.keeper.release(name);
-    }
-
-    /// Holds the main process of an attempt, so that it can be signalled.
-    pub(crate) fn hold(&self, id: &AttemptId, pidfd: Arc<PidFd>) {
-        lock(&self.held).insert(id.clone(), pidfd);
-    }
-
-    fn held(&self, id: &AttemptId) -> Option<Arc<PidFd>> {
-        lock(&self.held).get(id).cloned()
-    }
-
-    fn let_go(&self, id: &AttemptId) {
-        lock(&self.held).remove(id);
-        lock(&self.sent).remove(id);
-        lock(&self.inputs).remove(id);
-    }
-
-    /// Moves the last output of an attempt whose processes are gone to its log.
-    pub(crate) async fn finish_output(&self, id: &AttemptId) {
-        let terminal = lock(&self.terminals).remove(id);
-        if let Some(terminal) = terminal {
-            blocking(move || terminal.finish()).await;
-        }
-        let pump = lock(&self.pumps).remove(id);
-        if let Some(pump) = pump {
-            pump.finish().await;
-        }
-    }
-
-    /// What the program of an attempt has left as the reason of its end.
-    pub(crate) async fn last_words(&self, id: &AttemptId, ending: last_words::Ending) -> Option<String> {
-        let (places, id) = (self.places.clone(), id.clone());
-        blocking(move || match last_words::read(&places, &id, ending) {
-            Ok(words) => words,
-            Err(e) => {
-                tracing::warn!(error = %e, attempt = %id, "the termination message cannot be read");
-                None
-            }
-        })
-        .await
-    }
-
-    /// What is known of the surroundings of an attempt that has just ended. Its cgroup must still be there.
-    pub(crate) async fn flight(&self, id: &AttemptId) -> Flight {
-        let (cgroup, places, id) = (self.places.attempt_cgroup(id), self.places.clone(), id.clone());
-        blocking(move || {
-            let pressure = |resource| cgroup.pressure(resource).ok().flatten();
-            Flight {
-                most_memory: cgroup.number("memory.peak").ok().flatten(),
-                pressure: Pressure { cpu: pressure("cpu"), memory: pressure("memory"), io: pressure("io") },
-                output: last_words::output(&places, &id).ok().flatten(),
-            }
-        })
-        .await
-    }
-
-    fn own(&self, cgroup: CgroupId) -> Result<(), ProbeError> {
-        self.probes.as_ref().map_or(Ok(()), |probes| probes.own(cgroup))
-    }
-
-    fn set_main(&self, cgroup: CgroupId, pid: Pid, start_ticks: u64) -> Result<(), ProbeError> {
-        self.probes.as_ref().map_or(Ok(()), |probes| probes.set_main(cgroup, pid, start_ticks))
-    }
-
-    /// Has the kernel programs forget a cgroup, and all that they recorded in it.
-    pub(crate) fn disown(&self, cgroup: CgroupId) {
-        let told = self.probes.as_ref().map_or(Ok(()), |probes| probes.disown(cgroup));
-        if let Err(e) = told {
-            tracing::warn!(error = %chain(&e), "the kernel programs still know a cgroup that is gone");
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

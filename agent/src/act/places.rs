@@ -85,6 +85,11 @@ impl Places {
             .join(format!("{}-{}", id.container, id.attempt))
     }
 
+    /// The cgroup of what pulls images, beside that of all pods.
+    pub(crate) fn pulls_cgroup(&self) -> Cgroup {
+        Cgroup::at(self.pods.with_file_name("pulls"))
+    }
+
     /// The cgroup that holds all pods.
     pub(crate) fn pods_cgroup(&self) -> Cgroup {
         Cgroup::at(self.pods.clone())

@@ -155,13 +155,17 @@ pub(super) fn limits(spec: &Spec) -> Limits {
     Limits { memory_min, ..limits }
 }
 
-/// Makes the pods' cgroup and enables the controllers on the way down to it, before every pod: whatever manages the
-/// cgroups above may have taken them away while no pod was there. Without systemd nobody else does it.
 fn hand_down(places: &Places) -> Result<(), cgroup::Error> {
     let pods = places.pods_cgroup();
-    pods.make()?;
-    places.above(&pods).iter().rev().try_for_each(Cgroup::enable)?;
+    reach(places, &pods)?;
     pods.enable()
+}
+
+/// Makes a cgroup and enables the controllers on the way down to it, each time anew: whatever manages the cgroups above
+/// may have taken them away while nothing was there. Without systemd nobody else does it.
+pub(super) fn reach(places: &Places, cgroup: &Cgroup) -> Result<(), cgroup::Error> {
+    cgroup.make()?;
+    places.above(cgroup).iter().rev().try_for_each(Cgroup::enable)
 }
 
 fn shared_memory(pod: &PodPlaces) -> Result<(), mounts::Error> {

@@ -10,15 +10,21 @@ use super::{
     security::{self, Whose},
     volume,
 };
-use crate::pod::{Access, Propagation, PullPolicy, surroundings};
+use crate::pod::{Access, Propagation, surroundings};
 
-pub(super) fn find_image(tools: &Tools, image: &str, pull: PullPolicy) -> Result<image::Image, Error> {
+/// What is damaged is not here either, nor what was removed a moment ago.
+pub(super) fn find_image(tools: &Tools, image: &str) -> Result<image::Image, Error> {
     let image = image.to_owned();
-    let fault = |source| Error::Image { image: image.clone(), source };
-    match (tools.images.find(&image).map_err(fault)?, pull) {
-        (Some(found), _) => Ok(found),
-        (None, PullPolicy::Never) => Err(Error::NeverPull { image }),
-        (None, PullPolicy::Always | PullPolicy::IfNotPresent) => Err(Error::CannotPull { image }),
+    let found = tools.images.find(&image).and_then(|found| match found {
+        Some(found) => tools.images.take_up(&found).map(|()| Some(found)),
+        None => Ok(None),
+    });
+    match found {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) | Err(image::Error::Damaged { .. } | image::Error::NotFound { .. }) => {
+            Err(Error::NotHere { image })
+        }
+        Err(source) => Err(Error::Image { image, source }),
     }
 }
 

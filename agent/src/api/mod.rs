@@ -17,6 +17,7 @@ mod objects;
 mod packed;
 mod piecewise;
 mod pod;
+mod pull;
 mod refusal;
 mod resize;
 mod resource;
@@ -40,7 +41,10 @@ use tokio::{
 };
 
 pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
-pub(crate) use self::images::{ImageDoor, ImageFault, ImageRequest, ImageRow};
+pub(crate) use self::images::{
+    Amount, ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, PruneScope, RoomRow, VerifiedRow,
+};
+pub(crate) use self::pull::PullWord;
 use self::{
     about::{Pictures, Usage},
     refusal::Refusal,
@@ -151,6 +155,11 @@ fn own_routes() -> Router<Arc<Api>> {
         .route("/carob/v1/ledger", get(ledger::rows))
         .route("/carob/v1/gone/{plural}/{namespace}/{name}", get(objects::gone))
         .route("/carob/v1/exec/{namespace}/{name}", post(exec::collect))
+        .route("/carob/v1/images/pull", post(pull::pull))
+        .route("/carob/v1/images/verify", get(images::verify))
+        .route("/carob/v1/images/prune", post(images::prune))
+        .route("/carob/v1/images/df", get(images::room))
+        .route("/carob/v1/images/export", get(images::export))
         .route("/carob/v1/images", images.layer(DefaultBodyLimit::disable()))
 }
 

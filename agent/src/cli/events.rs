@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::{
     Scope, age,
-    client::{Client, Error, Payload, query},
+    client::{Client, Error, query},
     get::Word,
+    lines::Lines,
     output::{self, note, say},
     pods::text,
     table::Table,
@@ -85,16 +86,10 @@ impl Events {
 
     /// Those that there are, then each as it is told.
     async fn follow(&self, client: &Client, path: &str) -> anyhow::Result<ExitCode> {
-        let mut body = client.send(Method::GET, path, Payload::Nothing).await?.into_body();
-        let mut unread = Vec::new();
-        while let Some(piece) = client.piece(&mut body).await? {
-            unread.extend_from_slice(&piece);
-            while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = unread.drain(..=end).collect();
-                let told: Value = serde_json::from_slice(&line)?;
-                if self.wants(&told["object"]) {
-                    say(&self.line(&told["object"]))?;
-                }
+        let mut lines = Lines::of(client, Method::GET, path).await?;
+        while let Some(told) = lines.next().await? {
+            if self.wants(&told["object"]) {
+                say(&self.line(&told["object"]))?;
             }
         }
         anyhow::bail!("the agent has ended, and with it the stream of events")

@@ -14,9 +14,12 @@ mod events;
 mod exec;
 mod get;
 mod image;
+mod lines;
 mod logs;
 mod output;
 mod pods;
+mod pull;
+mod sink;
 mod source;
 mod table;
 mod why;
@@ -48,7 +51,7 @@ pub(crate) enum Verb {
     Why(why::Why),
     /// Show what happened to objects, the newest last
     Events(events::Events),
-    /// Load, list and remove images
+    /// Load, list, verify, export, remove and prune images
     #[command(subcommand)]
     Image(image::Image),
     /// Show what this box has, what it lacks, and what that costs

@@ -158,6 +158,7 @@ fn a_manifest_becomes_what_the_agent_runs() {
             volume("own", VolumeSource::EmptyDir { limit: None }),
         ],
         host_ports: Vec::new(),
+        pull_secrets: Vec::new(),
     };
     let object = one(FULL);
     assert_eq!(spec(&object.value, uid()), Ok(wanted.clone()), "as written");

@@ -13,7 +13,8 @@ const AWAITED: [(&str, i32, &str); 3] =
     [("Completed", 0, "completed"), ("Error", 0, "error"), ("OOMKilled", 9, "oom")];
 
 pub(super) fn families(picture: &Picture) -> Vec<Family> {
-    let Health { deaf, lost_records, mismatches, dropped_log_bytes, store_error: _ } = &picture.health;
+    let Health { deaf, lost_records, mismatches, dropped_log_bytes, store_error: _, images } =
+        &picture.health;
     let one = |value| vec![Series::new([], value)];
     vec![
         Family::counter(
@@ -40,6 +41,21 @@ pub(super) fn families(picture: &Picture) -> Vec<Family> {
             "carob_log_dropped_bytes",
             "Log bytes dropped because the disk was full.",
             one(*dropped_log_bytes as f64),
+        ),
+        Family::counter(
+            "kubelet_image_garbage_collected",
+            "Images removed to make room, since the agent began.",
+            vec![Series::new([("reason", "space")], images.collected as f64)],
+        ),
+        Family::gauge(
+            "carob_image_filesystem_size_bytes",
+            "The filesystem that images are on, when it was last looked at.",
+            one(images.capacity as f64),
+        ),
+        Family::gauge(
+            "carob_image_filesystem_available_bytes",
+            "What of it is free.",
+            one(images.available as f64),
         ),
         Family::gauge(
             "carob_kernel_programs",

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     picture::{
-        Health, PodPicture, Total,
+        Health, ImageDisk, PodPicture, Total,
         counted::{Answered, Probings},
         meter::Meter,
         stages::{Stage, Stages},
@@ -203,6 +203,7 @@ pub(super) fn picture() -> Picture {
     web.tallies = [Some(CgroupId(8)), Some(CgroupId(9)), None].map(|cgroup| Tally { written, cgroup }).into();
     let fresh = ContainerState::Waiting { reason: "ContainerCreating", message: None };
     let new = pod(name("shop", "new"), Phase::Pending, json!({}), vec![status("app", fresh, None)]);
+    let images = ImageDisk { capacity: 8 << 30, available: 1 << 30, pressure: true, collected: 5 };
     let web_name = name("default", "web");
     Picture {
         address: Ipv4Addr::new(192, 0, 2, 1).into(),
@@ -216,7 +217,7 @@ pub(super) fn picture() -> Picture {
             total(web_name, "once", ("Completed", 0, "completed"), 1),
             total(name("shop", "ending"), "app", ("Error", 15, "agent"), 3),
         ],
-        health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, ..Health::default() },
+        health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, images, ..Health::default() },
         stages: stages(),
         meter: Meter::new(programs, counts),
     }

@@ -92,6 +92,19 @@ pub(crate) struct Health {
     pub(crate) dropped_log_bytes: u64,
     /// The store's last write error, until a write works again.
     pub(crate) store_error: Option<String>,
+    pub(crate) images: ImageDisk,
+}
+
+/// The filesystem that images are on, when it was last looked at. Zeros before the first look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ImageDisk {
+    /// Bytes.
+    pub(crate) capacity: u64,
+    pub(crate) available: u64,
+    /// It is too full, and no image is left that may go.
+    pub(crate) pressure: bool,
+    /// Images that were removed to make room, since the agent began.
+    pub(crate) collected: u64,
 }
 
 impl PodPicture {

@@ -9,7 +9,9 @@
 
 use std::time::Duration;
 
-use super::{Early, Observed, Plan, Sandbox, Seen, State, Step, hook::Stop, remove_sandbox, tend};
+use super::{
+    ContainerActivity, Early, Observed, Plan, Sandbox, Seen, State, Step, hook::Stop, remove_sandbox, tend,
+};
 use crate::pod::{Role, Spec, Stamp, status::EarlyReason, verdict::Why};
 
 /// The kubelet's `immediateEvictionGracePeriodSeconds`.
@@ -82,6 +84,9 @@ impl Ending {
         for (container, each) in seen.containers.iter().enumerate() {
             match &each.state {
                 State::Running(_) => self.stop(spec, seen, container, now, plan),
+                _ if each.busy == Some(ContainerActivity::Pull) => {
+                    plan.steps.push(Step::StopPull { container });
+                }
                 _ => tend(spec, container, each, now, plan),
             }
         }

@@ -28,7 +28,7 @@ pub(crate) mod workload;
 use std::{collections::BTreeSet, time::Duration};
 
 use crate::pod::{
-    Container, Deaf, Role, Spec, Stamp,
+    Container, Deaf, PullPolicy, Role, Spec, Stamp,
     probe::HookKind,
     status::{BootId, EarlyReason, Ended, Live},
     verdict::Why,
@@ -125,6 +125,7 @@ pub(crate) struct Seen {
     /// Attempts that are over, the newest last; enough of them to know the back-off.
     pub(crate) ended: Vec<Ended>,
     pub(crate) image_id: Option<String>,
+    pub(crate) supply: Supply,
     /// The first attempt that counts for the back-off: those before ran another image.
     pub(crate) counts_from: u32,
     /// The first attempt of this round (see `round`): those before decide nothing any more.
@@ -142,8 +143,21 @@ pub(crate) struct Seen {
 /// What can be under way for a container: one thing at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContainerActivity {
+    Pull,
     Start,
     Clear,
+}
+
+/// Whether the images that the next attempt needs are on the box.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Supply {
+    /// An attempt will tell.
+    #[default]
+    Unknown,
+    /// An attempt has missed one.
+    Missing,
+    /// They are, and for this attempt no registry has to be asked again.
+    Fetched { attempt: u32 },
 }
 
 /// Each state holds only what is true in it.
@@ -175,6 +189,15 @@ pub(crate) enum Step {
     /// Writes the pod's limits and those of these attempts, by container.
     Limit {
         attempts: Vec<(usize, u32)>,
+    },
+    /// Gets the images that an attempt needs, or makes sure of them, as their pull policies say.
+    Pull {
+        container: usize,
+        attempt: u32,
+    },
+    /// Nobody needs what is pulled for it any more.
+    StopPull {
+        container: usize,
     },
     Start {
         container: usize,
@@ -228,6 +251,7 @@ impl Observed {
             next_attempt: 0,
             ended: Vec::new(),
             image_id: None,
+            supply: Supply::default(),
             counts_from: 0,
             round_from: 0,
             replaced: None,
@@ -376,7 +400,17 @@ fn start_if_due(spec: &Spec, pod: &Observed, container: usize, now: Stamp, plan:
         (_, Some(_)) => seen.next_due(wanted, &pod.boot).unwrap_or(now),
     };
     if due <= now {
-        plan.steps.push(Step::Start { container, attempt: seen.next_attempt });
+        let attempt = seen.next_attempt;
+        let has_all = match seen.supply {
+            Supply::Fetched { attempt: fetched } if fetched == attempt => true,
+            Supply::Missing => false,
+            Supply::Unknown | Supply::Fetched { .. } => {
+                spec.images(wanted).all(|(_, policy)| policy != PullPolicy::Always)
+            }
+        };
+        let step =
+            if has_all { Step::Start { container, attempt } } else { Step::Pull { container, attempt } };
+        plan.steps.push(step);
         return;
     }
     plan.wake(due);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{expand::expand, source::FileKey};
+use super::{expand::expand, registry::Credential, source::FileKey};
 
 /// What a step needs beside the spec.
 #[derive(Clone)]
@@ -11,13 +11,15 @@ pub(crate) struct Given {
     pub(crate) env: Found<Vec<Setting>>,
     /// The files of each projected volume; or what is missing.
     pub(crate) volumes: BTreeMap<String, Found<Vec<File>>>,
+    /// What the pod's secrets say of registries.
+    pub(crate) credentials: Vec<Credential>,
     /// Nanoseconds since 1970: names the directory that new files are written to.
     pub(crate) at: i64,
 }
 
 impl Default for Given {
     fn default() -> Self {
-        Self { env: Ok(Vec::new()), volumes: BTreeMap::new(), at: 0 }
+        Self { env: Ok(Vec::new()), volumes: BTreeMap::new(), credentials: Vec::new(), at: 0 }
     }
 }
 

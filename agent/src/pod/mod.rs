@@ -7,6 +7,7 @@ pub(crate) mod event;
 pub(crate) mod expand;
 pub(crate) mod flight;
 pub(crate) mod given;
+pub(crate) mod image_gc;
 pub(crate) mod mountinfo;
 pub(crate) mod netfilter;
 pub(crate) mod network;
@@ -15,6 +16,7 @@ pub(crate) mod probe;
 pub(crate) mod qos;
 pub(crate) mod range;
 pub(crate) mod range6;
+pub(crate) mod registry;
 pub(crate) mod restart;
 pub(crate) mod security;
 pub(crate) mod signal;
@@ -26,7 +28,7 @@ pub(crate) mod termination;
 pub(crate) mod verdict;
 pub(crate) mod workload;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, iter, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +128,23 @@ pub(crate) struct Spec {
     pub(crate) surroundings: surroundings::Surroundings,
     /// Ports of the box that lead to the pod.
     pub(crate) host_ports: Vec<port::HostPort>,
+    /// `imagePullSecrets`: names of secrets of its namespace.
+    pub(crate) pull_secrets: Vec<String>,
+}
+
+impl Spec {
+    /// The images that a container needs, each with when it is pulled: its own, and those its volumes are made of.
+    pub(crate) fn images<'a>(
+        &'a self,
+        container: &'a Container,
+    ) -> impl Iterator<Item = (&'a str, PullPolicy)> {
+        let mounted = |volume: &&Volume| container.mounts.iter().any(|mount| mount.volume == volume.name);
+        let of_volumes = self.volumes.iter().filter(mounted).filter_map(|volume| match &volume.source {
+            VolumeSource::Image { reference, pull } => Some((reference.as_str(), *pull)),
+            _ => None,
+        });
+        iter::once((container.image.as_str(), container.pull)).chain(of_volumes)
+    }
 }
 
 /// `imagePullPolicy`.

@@ -81,7 +81,7 @@ impl Agent {
 
     async fn close_account(&mut self, departed: Departed) {
         if let Some(account) = self.desk().close_account(departed).await {
-            self.counted(&account);
+            self.counted(account);
         }
     }
 

@@ -4,10 +4,18 @@
 
 use std::{collections::BTreeSet, fs, path::Path, sync::Arc};
 
-use super::{Agent, Note};
+use tokio::sync::oneshot;
+
+use super::{Agent, Note, pulls};
 use crate::{
-    act::{self, Tools, image, image_volume},
-    api::{ImageFault, ImageRequest, ImageRow},
+    act::{
+        self, Tools,
+        image::{self, InUse},
+        image_volume,
+        places::Places,
+    },
+    api::{Amount, ImageFault, ImageRequest, ImageRow, Outgoing, PruneScope, RoomRow, VerifiedRow},
+    pod::{Spec, VolumeSource},
 };
 
 /// Once a boot, beside everything else: a power cut may have damaged what was not yet on the disk.
@@ -18,7 +26,7 @@ pub(super) fn check_once(tools: &Tools, run: &Path) {
             return;
         }
         for image in store.list().unwrap_or_default() {
-            if let Err(e) = store.verify(&image) {
+            if let Err(e) = store.ensure_whole(&image) {
                 tracing::error!(image = %image.id, names = image.names.join(" "), error = %act::chain(&e), "image");
             }
         }
@@ -31,13 +39,16 @@ pub(super) fn check_once(tools: &Tools, run: &Path) {
 impl Agent {
     /// Answers one request, in its own time.
     pub(super) fn serve_images(&self, request: ImageRequest) {
-        let (store, notes) = (self.tools.images.clone(), self.notes.clone());
-        let (mut in_use, places) = (self.images_in_use(), self.tools.places.clone());
+        let request = match request {
+            ImageRequest::Pull { name, words } => {
+                tokio::spawn(pulls::pull(self.tools.clone(), name, words, self.notes.clone()));
+                return;
+            }
+            request => request,
+        };
+        let (store, notes, needed) = (self.tools.images.clone(), self.notes.clone(), self.needed_images());
         tokio::spawn(async move {
-            let changed = tokio::task::spawn_blocking(move || {
-                in_use.append(&mut image_volume::in_use(&places));
-                answer(&store, request, &in_use)
-            });
+            let changed = tokio::task::spawn_blocking(move || answer(&store, request, &needed));
             let changed = changed.await;
             if let Ok(Changed::Yes) = changed {
                 let _ = notes.send(Note::Images).await;
@@ -45,11 +56,51 @@ impl Agent {
         });
     }
 
-    /// Ids of images that a pod has containers of.
-    fn images_in_use(&self) -> BTreeSet<image::Digest> {
+    /// What no clean-up may take.
+    pub(super) fn needed_images(&self) -> Needed {
         let containers = self.pods.values().flat_map(|kept| &kept.seen.containers);
-        containers.filter_map(|seen| image::Digest::parse(seen.image_id.as_deref()?)).collect()
+        let made = containers.filter_map(|seen| image::Digest::parse(seen.image_id.as_deref()?));
+        let wanted = self.pods.values().filter(|kept| !kept.seen.is_over(&kept.spec));
+        Needed {
+            made: self.tools.images.in_use(made.collect()),
+            wanted: wanted.flat_map(|kept| references(&kept.spec)).collect(),
+            places: self.tools.places.clone(),
+        }
     }
+}
+
+/// The images that pods need.
+pub(super) struct Needed {
+    /// Those that a pod has containers of.
+    made: InUse,
+    /// What pods that are not over name: their containers may start, or start again.
+    wanted: BTreeSet<String>,
+    places: Places,
+}
+
+impl Needed {
+    /// Of what there is already. Blocks.
+    fn made(&self) -> InUse {
+        let mut in_use = self.made.clone();
+        in_use.add(image_volume::in_use(&self.places));
+        in_use
+    }
+
+    /// Also of what is still to come. Blocks.
+    pub(super) fn all(&self, store: &image::Store) -> InUse {
+        let mut in_use = self.made();
+        in_use.add(store.named(&self.wanted));
+        in_use
+    }
+}
+
+/// All images that a pod names.
+fn references(spec: &Spec) -> impl Iterator<Item = String> {
+    let volumes = spec.volumes.iter().filter_map(|volume| match &volume.source {
+        VolumeSource::Image { reference, .. } => Some(reference),
+        _ => None,
+    });
+    spec.containers.iter().map(|container| &container.image).chain(volumes).cloned()
 }
 
 enum Changed {
@@ -57,7 +108,7 @@ enum Changed {
     No,
 }
 
-fn answer(store: &Arc<image::Store>, request: ImageRequest, in_use: &BTreeSet<image::Digest>) -> Changed {
+fn answer(store: &Arc<image::Store>, request: ImageRequest, needed: &Needed) -> Changed {
     match request {
         ImageRequest::Load { archive, reply } => {
             let loaded = store.load(archive).map_err(|e| fault(&e));
@@ -66,13 +117,40 @@ fn answer(store: &Arc<image::Store>, request: ImageRequest, in_use: &BTreeSet<im
             let _ = reply.send(rows);
             changed
         }
+        // Takes its time, and is served beside the others.
+        ImageRequest::Pull { .. } => Changed::No,
         ImageRequest::List { reply } => {
-            let rows = store.list().map(|images| images.into_iter().map(row).collect());
+            let rows = store.list().map(|images| images.into_iter().map(|image| row(store, image)).collect());
             let _ = reply.send(rows.map_err(|e| fault(&e)));
             Changed::No
         }
+        ImageRequest::Prune { scope, reply } => {
+            let which = match scope {
+                PruneScope::Nameless => image::Which::Nameless,
+                PruneScope::All => image::Which::All,
+            };
+            let gone = store.prune(which, &needed.all(store));
+            let changed = if gone.is_ok() { Changed::Yes } else { Changed::No };
+            let rows = gone.map(|gone| gone.into_iter().map(gone_row).collect());
+            let _ = reply.send(rows.map_err(|e| fault(&e)));
+            changed
+        }
+        ImageRequest::Room { reply } => {
+            let _ = reply.send(store.room(&needed.all(store)).map(room).map_err(|e| fault(&e)));
+            Changed::No
+        }
+        ImageRequest::Verify { name, reply } => {
+            let rows =
+                store.verify(name.as_deref()).map(|images| images.into_iter().map(verified_row).collect());
+            let _ = reply.send(rows.map_err(|e| fault(&e)));
+            Changed::No
+        }
+        ImageRequest::Export { names, reply } => {
+            export(store, &names, reply);
+            Changed::No
+        }
         ImageRequest::Remove { name, reply } => {
-            let removed = store.remove(&name, in_use).map_err(|e| fault(&e));
+            let removed = store.remove(&name, &needed.made()).map_err(|e| fault(&e));
             let changed = if removed.is_ok() { Changed::Yes } else { Changed::No };
             let _ = reply.send(removed.map(drop));
             changed
@@ -80,12 +158,59 @@ fn answer(store: &Arc<image::Store>, request: ImageRequest, in_use: &BTreeSet<im
     }
 }
 
-fn loaded_row(loaded: image::Loaded) -> ImageRow {
-    ImageRow { names: loaded.names, id: loaded.id.to_string(), size: 0, created: None }
+/// What is wrong is said before anything is sent: a client that has half an archive can only be cut off.
+fn export(store: &image::Store, names: &[String], reply: oneshot::Sender<Result<Outgoing, ImageFault>>) {
+    let export = match store.export(names) {
+        Ok(export) => export,
+        Err(e) => return drop(reply.send(Err(fault(&e)))),
+    };
+    let (mut sending, outgoing) = Outgoing::new();
+    if reply.send(Ok(outgoing)).is_err() {
+        return;
+    }
+    match store
+        .send(&export, &mut sending)
+        .and_then(|()| sending.end().map_err(|source| image::Error::Send { source }))
+    {
+        Ok(()) => (),
+        // The client went away.
+        Err(image::Error::Send { .. }) => tracing::debug!(?names, "an export was broken off"),
+        Err(e) => tracing::error!(error = %act::chain(&e), "an export is cut off"),
+    }
 }
 
-fn row(image: image::Image) -> ImageRow {
-    ImageRow { names: image.names, id: image.id.to_string(), size: image.size, created: image.created }
+fn verified_row(verified: image::Verified) -> VerifiedRow {
+    let image::Verified { id, names, damage, counted } = verified;
+    let counted = counted.iter().map(image::Digest::to_string).collect();
+    VerifiedRow { names, id: id.to_string(), damage, counted }
+}
+
+fn loaded_row(loaded: image::Loaded) -> ImageRow {
+    ImageRow { names: loaded.names, id: loaded.id.to_string(), size: 0, created: None, used: None }
+}
+
+fn row(store: &image::Store, image: image::Image) -> ImageRow {
+    let used = store.last_used(image.id).and_then(|used| jiff::Timestamp::try_from(used).ok());
+    let used = used.map(|used| used.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    let image::Image { id, names, size, created, .. } = image;
+    ImageRow { names, id: id.to_string(), size, created, used }
+}
+
+/// Its size is what went with it.
+fn gone_row(gone: image::Gone) -> ImageRow {
+    let image::Gone { id, names, bytes } = gone;
+    ImageRow { names, id: id.to_string(), size: bytes, created: None, used: None }
+}
+
+fn room(room: image::Room) -> RoomRow {
+    let amount = |image::Amount { count, bytes }| Amount { count, bytes };
+    RoomRow {
+        images: amount(room.images),
+        reclaimable: amount(room.reclaimable),
+        layers: amount(room.layers),
+        shared: amount(room.shared),
+        leftovers: amount(room.leftovers),
+    }
 }
 
 fn fault(error: &image::Error) -> ImageFault {
@@ -94,7 +219,7 @@ fn fault(error: &image::Error) -> ImageFault {
     match error {
         Error::NotFound { .. } => ImageFault::Absent(text),
         Error::InUse { .. } => ImageFault::InUse(text),
-        Error::Disk { .. } | Error::Damaged { .. } => ImageFault::Failed(text),
+        Error::Disk { .. } | Error::Damaged { .. } | Error::NoRecipe { .. } => ImageFault::Failed(text),
         _ => ImageFault::Refused(text),
     }
 }

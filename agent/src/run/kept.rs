@@ -9,11 +9,11 @@ use crate::{
     picture::counted::Probings,
     plan::{
         ContainerActivity, Deletion, Failure, Hooks, MIN_GRACE, Observed, PodActivity, Progress, Sandbox,
-        Seen, State, Step, probe::Health,
+        Seen, State, Step, Supply, probe::Health,
     },
     pod::{
         AttemptId, CgroupId, Spec, Stamp,
-        counts::Tally,
+        counts::{Counts, Tally},
         event::Weight,
         network::Address,
         probe::HookKind,
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-use super::{news::News, stages::Course, storage::Measured, tally::Account, volumes::Projections};
+use super::{news::News, stages::Course, storage::Measured, volumes::Projections};
 
 /// How long a failed clean-up rests before the next try.
 const CLEAR_AGAIN: Duration = Duration::from_secs(10);
@@ -112,6 +112,8 @@ impl Kept {
             Step::RemoveSandbox => drop(self.seen.busy.insert(PodActivity::RemoveSandbox)),
             Step::Limit { .. } => drop(self.seen.busy.insert(PodActivity::Limit)),
             Step::Forget => drop(self.seen.busy.insert(PodActivity::Forget)),
+            Step::Pull { container, .. } => self.at(container).busy = Some(ContainerActivity::Pull),
+            Step::StopPull { .. } => (),
             Step::Start { container, .. } => self.at(container).busy = Some(ContainerActivity::Start),
             Step::Clear { container, .. } => self.at(container).busy = Some(ContainerActivity::Clear),
             Step::Terminate { container, kill_at, .. } => {
@@ -164,11 +166,14 @@ impl Kept {
                 };
             }
             Outcome::Limited { spec, result } => self.limited(&spec, result, now),
+            Outcome::Pulled { container, attempt, since, images, result } => {
+                self.pulled((container, attempt), since, &images, result, now);
+            }
             Outcome::Started { container, attempt, result } => self.started(container, attempt, result, now),
             Outcome::Hooked { container, attempt, hook, result } => {
                 self.hooked(container, attempt, hook, result, now);
             }
-            Outcome::Terminated => (),
+            Outcome::Terminated | Outcome::PullStopped => (),
             Outcome::Killed { container, result } => {
                 if let Err(e) = result {
                     self.kill_again(container, &e, now);
@@ -243,12 +248,11 @@ impl Kept {
     }
 
     /// What the kernel counted in an attempt's cgroup is on disk, and the cgroup gone.
-    pub(super) fn counted(&mut self, account: &Account) {
-        let Account { container, cgroup, counts, .. } = account;
-        let Some(index) = self.spec.containers.iter().position(|c| c.name == *container) else { return };
+    pub(super) fn counted(&mut self, container: &str, cgroup: CgroupId, counts: Counts) {
+        let Some(index) = self.spec.containers.iter().position(|c| c.name == container) else { return };
         let tally = &mut self.tallies[index];
-        tally.written += *counts;
-        if tally.cgroup == Some(*cgroup) {
+        tally.written += counts;
+        if tally.cgroup == Some(cgroup) {
             tally.cgroup = None;
         }
     }
@@ -297,9 +301,10 @@ impl Kept {
                     cgroup: started.cgroup,
                     started: started.at,
                 });
-                self.tell_started(container);
+                self.tell_started(container, attempt);
                 self.compare_image(container, &started.image, now);
             }
+            Err(crate::act::container::Error::NotHere { .. }) => seen.supply = Supply::Missing,
             Err(e) => {
                 let message = chain(&e);
                 let reason = e.waiting_reason().unwrap_or("RunContainerError");

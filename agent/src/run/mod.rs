@@ -10,6 +10,7 @@ mod clock;
 mod drain;
 mod ending;
 mod exec;
+mod garbage;
 mod given;
 mod heard;
 mod images;
@@ -18,6 +19,7 @@ mod manifests;
 mod news;
 mod objects;
 mod probes;
+mod pulls;
 mod resize;
 mod round;
 mod show;
@@ -47,7 +49,7 @@ use crate::{
     picture::{Picture, stages::Stages},
     plan::{self, Step, probe::Answer},
     pod::{
-        AttemptId, CgroupId, PodUid, Stamp,
+        AttemptId, PodUid, Stamp,
         event::{Again, Event},
         probe::ProbeKind,
         status::{BootId, Ended},
@@ -72,8 +74,12 @@ enum Note {
     Probed { id: AttemptId, kind: ProbeKind, verdict: Answer },
     /// The kernel programs have something to say.
     Heard,
+    /// A registry is asked for an image that a container needs.
+    Pulling { uid: PodUid, container: usize, image: String },
     /// Images were loaded or removed.
     Images,
+    /// The images' disk was looked at, and images removed if need be.
+    Collected(Result<act::image::Collected, String>),
     /// A pod's use of the disk was measured; why it has to go, if it has to.
     Measured { uid: PodUid, excess: Option<String> },
     /// Something in the manifest folder has changed.
@@ -104,7 +110,8 @@ struct Agent {
     workloads: Vec<workloads::Maker>,
     node: given::Node,
     /// Cgroups whose counts are written down.
-    closed: Vec<CgroupId>,
+    closed: tally::Closed,
+    collecting: garbage::Collecting,
     /// Events of what is no pod, until the end of the turn.
     news: Vec<(Event, Again)>,
 }
@@ -192,7 +199,8 @@ impl Agent {
         // After the picture: nobody is to read of a Job that is over while its pods still seem to run.
         let again = self.tend_workloads(now).await;
         let measure = self.measure_storage(now);
-        self.alarm.set([wake_at, again, measure].into_iter().flatten().min())?;
+        let collect = self.tend_images(now);
+        self.alarm.set([wake_at, again, measure, collect].into_iter().flatten().min())?;
         Ok(())
     }
 
@@ -205,7 +213,8 @@ impl Agent {
             let (order, recorded) = (job.clone(), OnceLock::new());
             let (desk_ref, recorded) = (&desk, &recorded);
             let record = |attempted: Attempted| desk_ref.begin(&order, attempted, recorded);
-            let outcome = act::carry_out(desk.tools.clone(), job.clone(), record).await;
+            let pulling = |image: &str| desk_ref.tell_pulling(&uid, &order.step, image);
+            let outcome = act::carry_out(desk.tools.clone(), job.clone(), record, pulling).await;
             desk.time_start(&outcome, recorded);
             if let Outcome::Cleared { result: Ok(Some(departed)), .. } = &outcome
                 && let Some(account) = desk.close_account(*departed).await
@@ -225,6 +234,9 @@ impl Agent {
                 if let Outcome::Started { result: Ok(started), .. } = &outcome {
                     self.watch(&uid, &outcome, started.clone());
                 }
+                if let Outcome::Pulled { .. } = &outcome {
+                    self.collecting.hasten();
+                }
                 if let Some(kept) = self.pods.get_mut(&uid) {
                     kept.fold(outcome, now);
                 }
@@ -234,7 +246,7 @@ impl Agent {
                     kept.ended(ended, remains, now);
                 }
             }
-            Note::Counted(account) => self.counted(&account),
+            Note::Counted(account) => self.counted(account),
             Note::Gone { uid } => {
                 self.pods.remove(&uid);
                 self.prune().await;
@@ -253,7 +265,16 @@ impl Agent {
             }
             Note::Measured { uid, excess } => self.measured(uid, excess, now).await,
             Note::Heard => self.hear(),
-            Note::Images => self.pods.values_mut().for_each(Kept::images_changed),
+            Note::Pulling { uid, container, image } => {
+                if let Some(kept) = self.pods.get_mut(&uid) {
+                    kept.tell_pulling(container, &image);
+                }
+            }
+            Note::Images => {
+                self.collecting.hasten();
+                self.pods.values_mut().for_each(Kept::images_changed);
+            }
+            Note::Collected(collected) => self.collected(collected),
             Note::Manifests => {
                 self.read_manifests().await;
                 self.read_objects().await;

@@ -1,12 +1,14 @@
 //! What the loop tells of its pods: Kubernetes' Events, in the kubelet's words where it has some. Told once a turn, all
 //! together; what cannot be stored is lost, and said.
 
+use std::time::Duration;
+
 use super::{Agent, clock, kept::Kept};
 use crate::{
     account,
-    act::chain,
+    act::{chain, pull::Fetched},
     manifest,
-    plan::{Step, restart},
+    plan::{Step, Supply, restart},
     pod::{
         Role, Stamp,
         event::{
@@ -55,11 +57,33 @@ impl Kept {
         }
     }
 
-    pub(super) fn tell_started(&mut self, container: usize) {
-        let (name, image) = (&self.spec.containers[container].name, &self.spec.containers[container].image);
-        let pulled = format!("Container image \"{image}\" already present on machine");
+    pub(super) fn tell_pulling(&mut self, container: usize, image: &str) {
+        self.tell(Some(container), Normal, "Pulling", format!("Pulling image \"{image}\""));
+    }
+
+    pub(super) fn tell_fetched(&mut self, container: usize, image: &str, fetched: &Fetched, took: Duration) {
+        let message = match fetched {
+            Fetched::Present => format!("Container image \"{image}\" already present on machine"),
+            Fetched::Pulled { size } => {
+                let took = took.as_secs_f64();
+                format!("Successfully pulled image \"{image}\" in {took:.3}s. Image size: {size} bytes.")
+            }
+            Fetched::Unchecked { why } => {
+                let message =
+                    format!("No registry can say whether image \"{image}\" is the newest; it is used: {why}");
+                return self.tell(Some(container), Warning, "ImageUnchecked", message);
+            }
+        };
+        self.tell(Some(container), Normal, "Pulled", message);
+    }
+
+    pub(super) fn tell_started(&mut self, container: usize, attempt: u32) {
+        let name = self.spec.containers[container].name.clone();
         let (created, started) = (format!("Created container: {name}"), format!("Started container {name}"));
-        self.tell(Some(container), Normal, "Pulled", pulled);
+        if self.seen.containers[container].supply != (Supply::Fetched { attempt }) {
+            let image = self.spec.containers[container].image.clone();
+            self.tell_fetched(container, &image, &Fetched::Present, Duration::ZERO);
+        }
         self.tell(Some(container), Normal, "Created", created);
         self.tell(Some(container), Normal, "Started", started);
     }

@@ -31,7 +31,7 @@ impl Agent {
         let (node, boot) = (self.config.node.clone(), self.boot.clone());
         let address = network::host_address();
         let capacity = Capacity { cpu: self.node.cpu, memory: self.node.memory };
-        self.picture.send_replace(Arc::new(Picture {
+        let old = self.picture.send_replace(Arc::new(Picture {
             node,
             address,
             capacity,
@@ -43,6 +43,7 @@ impl Agent {
             stages: self.stages.clone(),
             meter: before.meter.clone(),
         }));
+        self.closed.replaced(&old);
     }
 
     /// The store learns how far the wall clock is from the boot clock, should somebody have set it.
@@ -60,6 +61,7 @@ impl Agent {
             mismatches: self.mismatches.load(Ordering::Relaxed),
             dropped_log_bytes: self.dropped.load(Ordering::Relaxed),
             store_error: self.store_error.clone(),
+            images: self.collecting.disk,
         }
     }
 }

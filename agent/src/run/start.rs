@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    Agent, Wakers, clock, exec, given, heard, images, manifests,
+    Agent, Wakers, clock, exec, garbage, given, heard, images, manifests,
     systemd::{self, Notifier},
 };
 use crate::{
@@ -93,7 +93,8 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         shelf: given::Shelf::default(),
         workloads: Vec::new(),
         node: given::Node::of(&config),
-        closed: Vec::new(),
+        closed: super::tally::Closed::default(),
+        collecting: garbage::Collecting::default(),
         news: Vec::new(),
         config,
     };

@@ -33,7 +33,9 @@ pub(crate) async fn uninstall(config: &Config, data: Data) -> anyhow::Result<()>
     stop_units()?;
     let places = Places::of(config);
     remove_logs(config, &places).await?;
-    empty(&places.pods_cgroup()).await?;
+    for cgroup in [places.pulls_cgroup(), places.pods_cgroup()] {
+        empty(&cgroup).await?;
+    }
     remove_network()?;
     let systemd = Path::new("/run/systemd/system").is_dir();
     if systemd {

@@ -7,8 +7,8 @@ use tracing_subscriber::{
     prelude::*,
 };
 
-use super::{drain, start, uninstall};
-use crate::config::Config;
+use super::{clock, drain, start, uninstall};
+use crate::{act::pull, config::Config};
 
 /// Verbs of the agent's side.
 #[derive(Debug, Subcommand)]
@@ -18,6 +18,9 @@ pub(crate) enum Verb {
     /// Stops all pods in order, for a box that shuts down; started by systemd
     #[command(hide = true)]
     Drain,
+    /// Pulls one image into scratch space; started by the agent
+    #[command(hide = true)]
+    PullImage,
     /// Stops all pods and takes away what carob has made on this box
     Uninstall {
         /// Images, volumes and the ledger too
@@ -31,6 +34,7 @@ pub(crate) async fn run(verb: Verb, config: Config) -> anyhow::Result<()> {
     log_to_stderr();
     match verb {
         Verb::Agent => start::agent(config).await,
+        Verb::PullImage => pull::child::run(clock::pausing).await,
         Verb::Drain => drain::drain(config).await,
         Verb::Uninstall { purge: false } => uninstall::uninstall(&config, uninstall::Data::Keep).await,
         Verb::Uninstall { purge: true } => uninstall::uninstall(&config, uninstall::Data::Purge).await,

@@ -1,4 +1,4 @@
-//! As many pods as a box is meant for, all at once, up and down: nothing of any of them stays.
+//! Many pods at once, in the long form as many as a box is meant for, up and down: nothing of any of them stays.
 
 use std::{collections::BTreeSet, fs};
 
@@ -11,7 +11,7 @@ use crate::{
     world::World,
 };
 
-const PODS: u32 = 30;
+const PODS: u32 = 12;
 const PODS_OF_FULL: u32 = 100;
 const API: &str = "/api/v1/namespaces/default/pods";
 
@@ -63,7 +63,7 @@ pub(super) fn nothing_is_left(world: &World) -> Result<()> {
     let count = if world.full() { PODS_OF_FULL } else { PODS };
     let said = apply(world, "many", &manifests(count))?;
     ensure!(said.code == Some(0), "apply: {said:?}");
-    let ips = world.wait_until("all pods run", PATIENCE * count / 10, || addresses(world, count))?;
+    let ips = world.wait_until("all pods run", PATIENCE * count / 4, || addresses(world, count))?;
     let rules = world.command("nft", &["list", "table", "inet", "carob"])?;
     let led = rules.lines().filter(|line| line.contains("dnat ip")).count();
     ensure!(led == ips.len(), "{led} rules for {} addresses", ips.len());

@@ -44,7 +44,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_box_without_ipv6_is_as_before", Mode::Alone, ipv6::without),
         case("a_box_that_listens_to_routers_goes_on_to", Mode::Alone, announced::is_heard),
         Case {
-            limit: Duration::from_secs(1200),
+            limit: Duration::from_secs(3600),
             ..case("nothing_is_left_of_many_pods", Mode::Alone, many::nothing_is_left)
         },
         case("a_used_up_range_is_said_and_hurts_nobody", Mode::Alone, leases::used_up),

@@ -151,7 +151,7 @@ pub(super) fn reloaded(world: &World) -> Result<()> {
         ensure!(outside.fetch(&format!("http://{ours}:8092/"))? == "here\n", "the port leads elsewhere");
         for theirs in THEIRS {
             let url = format!("http://{theirs}/hostname");
-            world.carob_ok(&["exec", "stays", "--", "wget", "-q", "-T", "3", "-O", "-", &url])?;
+            world.carob_ok(&["exec", "stays", "--", "wget", "-q", "-O", "-", &url])?;
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ mod agent;
 mod loaded;
 mod loops;
 mod numbers;
+mod peers;
 mod programs;
 mod sample;
 mod scrape;
@@ -27,8 +28,9 @@ pub(crate) fn run(words: &[&str]) -> Result<ExitCode> {
     let measured = match words {
         ["agent"] => agent::measure(&world),
         ["scrape"] => scrape::measure(&world),
+        ["peers"] => peers::measure(&world),
         ["programs", carob, bpffs] => programs::measure(carob, bpffs),
-        _ => bail!("usage: carob-tests bench agent | scrape | programs CAROB DIRECTORY"),
+        _ => bail!("usage: carob-tests bench agent | scrape | peers | programs CAROB DIRECTORY"),
     };
     // The host is told in a record; a guest's own stderr is nobody's.
     if let Err(fault) = measured {

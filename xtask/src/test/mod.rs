@@ -4,6 +4,7 @@
 mod arm64;
 pub(crate) mod cases;
 mod host;
+mod programs;
 mod prometheus;
 pub(crate) mod tally;
 
@@ -111,15 +112,9 @@ pub(crate) fn drawn_seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64 % 1_000_000)
 }
 
-/// The payload that these cases need. The server is as large as all the rest, so it is there for its own cases only; if
-/// it cannot be had, they fail and no others.
+/// The payload that these cases need.
 pub(crate) fn payload(place: &Place, machine: &Machine, run: &RunDir, cases: &[Listed]) -> Result<PathBuf> {
     let payload = Payload::new(place, &machine.busybox, run.path())?;
-    if cases.iter().any(|case| case.case.contains(prometheus::SERVER)) {
-        match prometheus::program(place, prometheus::SERVER) {
-            Ok(server) => payload.add("bin", &server)?,
-            Err(fault) => println!("without {}: {fault:#}", prometheus::SERVER),
-        }
-    }
+    programs::add(place, &payload, cases)?;
     payload.disk()
 }

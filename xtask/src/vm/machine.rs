@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    base::base,
+    base::{Furnishing, base},
     debian::Archive,
     guest::Guest,
     kernel::Kernel,
@@ -51,11 +51,20 @@ impl Machine {
 
     /// The same with another kernel, whose parts are kept beside those of the usual one.
     pub(crate) fn with_kernel(place: &Place, series: Series) -> Result<Self> {
+        Self::made(place, series, Furnishing::Cases)
+    }
+
+    /// The usual one, with podman and others in it.
+    pub(crate) fn with_peers(place: &Place) -> Result<Self> {
+        Self::made(place, Series::default(), Furnishing::Peers)
+    }
+
+    fn made(place: &Place, series: Series, furnishing: Furnishing) -> Result<Self> {
         packages::ensure(PACKAGES)?;
         let archive = Archive::of_this_machine()?;
-        let base = base(place, &archive)?;
+        let base = base(place, &archive, furnishing)?;
         let kernel = Kernel::made(place, &archive, &base, series)?;
-        let disk = rootfs(place, &base)?.join("root.img");
+        let disk = rootfs(place, &base, furnishing)?.join("root.img");
         Ok(Self { kernel, disk, busybox: base.join("root/bin/busybox"), series })
     }
 }

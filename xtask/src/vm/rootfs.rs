@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::base::Furnishing;
 use crate::{artefact::Recipe, place::Place, progress::stage, tool::tool};
 
 const WAITER: &str = include_str!("../guest/wait.sh");
@@ -16,6 +17,7 @@ const UNIT: &str = include_str!("../guest/carob-guest.service");
 const MASKED: &str = include_str!("../guest/masked.txt");
 /// Room for images, logs and volumes. The file is sparse.
 const SIZE: &str = "2G";
+const SIZE_WITH_PEERS: &str = "4G";
 const FILES: &[(&str, &str)] = &[
     ("usr/local/lib/carob-guest", WAITER),
     ("etc/systemd/system/carob-guest.service", UNIT),
@@ -28,8 +30,9 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// The artefact; the image is its `root.img`.
-pub(crate) fn rootfs(place: &Place, base: &Path) -> Result<PathBuf> {
-    let mut recipe = Recipe::new("rootfs").with(SIZE).with(MASKED).with_artefact(base);
+pub(crate) fn rootfs(place: &Place, base: &Path, furnishing: Furnishing) -> Result<PathBuf> {
+    let size = if furnishing == Furnishing::Peers { SIZE_WITH_PEERS } else { SIZE };
+    let mut recipe = Recipe::new("rootfs").with(size).with(MASKED).with_artefact(base);
     for (path, content) in FILES {
         recipe = recipe.with(path).with(content);
     }
@@ -39,7 +42,7 @@ pub(crate) fn rootfs(place: &Place, base: &Path) -> Result<PathBuf> {
         tool("cp").args(["-a", "--reflink=auto"]).arg(base.join("root")).arg(&root).run()?;
         furnish(&root)?;
         // With a journal: the cases that cut the power boot from what is left of it.
-        super::ext4(&root, &dir.join("root.img"), SIZE, "has_journal")?;
+        super::ext4(&root, &dir.join("root.img"), size, "has_journal")?;
         fs::remove_dir_all(&root)?;
         stage.done();
         Ok(())

@@ -19,7 +19,9 @@ use super::{
     disk::failed,
     entries::{Budget, Entries, Entry, Fault, Kind, Name, Spill, pour},
     format::{Blob, Descriptor, Listed, Platform, Saved, architecture},
+    load::Incoming,
     reference::Reference,
+    zstd::Frames,
 };
 
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -29,12 +31,9 @@ const HOPS: u32 = 8;
 
 /// An image that the archive holds whole.
 pub(super) struct Candidate {
-    pub(super) id: Digest,
-    pub(super) config: Vec<u8>,
-    pub(super) names: Vec<Reference>,
-    pub(super) manifest: Option<Digest>,
-    /// Lowest first: what it unpacks to, and the file it is in.
-    pub(super) layers: Vec<(Digest, PathBuf)>,
+    pub(super) image: Incoming,
+    /// The files that its layers are in.
+    pub(super) packed: Vec<PathBuf>,
 }
 
 /// The archive's files, on disk.
@@ -71,17 +70,20 @@ pub(super) fn read(archive: impl Read, directory: &Path, limits: &Limits) -> Res
 pub(super) enum Stream<R: Read> {
     Plain(Chain<Cursor<Vec<u8>>, R>),
     Gzip(MultiGzDecoder<Chain<Cursor<Vec<u8>>, R>>),
+    Zstd(Box<Frames<Chain<Cursor<Vec<u8>>, R>>>),
 }
 
-/// Reads gzip or a plain tar, by its first bytes.
+/// Reads gzip, zstd or a plain tar, by its first bytes.
 pub(super) fn decompress<R: Read>(mut from: R, name: &str) -> Result<Stream<R>, Error> {
     let mut magic = Vec::new();
     let read = from.by_ref().take(6).read_to_end(&mut magic);
     read.map_err(|source| Error::Corrupt { name: name.to_owned(), source })?;
     let kind = match magic.as_slice() {
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstd",
         [0xfd, b'7', b'z', b'X', b'Z', ..] => "xz",
         [b'B', b'Z', b'h', ..] => "bzip2",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            return Ok(Stream::Zstd(Box::new(Frames::new(Cursor::new(magic).chain(from)))));
+        }
         [0x1f, 0x8b, ..] => return Ok(Stream::Gzip(MultiGzDecoder::new(Cursor::new(magic).chain(from)))),
         _ => return Ok(Stream::Plain(Cursor::new(magic).chain(from))),
     };
@@ -93,6 +95,7 @@ impl<R: Read> Read for Stream<R> {
         match self {
             Self::Plain(plain) => plain.read(into),
             Self::Gzip(gzip) => gzip.read(into),
+            Self::Zstd(zstd) => zstd.read(into),
         }
     }
 }
@@ -202,8 +205,10 @@ impl Spool<'_> {
             return Err(Error::TooMany { what: "layers", limit: self.limits.layers as u64 });
         }
         let layers = layers.iter().zip(blob.rootfs.diff_ids);
-        let layers = layers.map(|(name, diff_id)| self.layer(name, diff_id)).collect::<Result<_, _>>()?;
-        Ok(Candidate { id, config, names, manifest, layers })
+        let layers =
+            layers.map(|(name, diff_id)| self.layer(name, diff_id)).collect::<Result<Vec<_>, _>>()?;
+        let (layers, packed) = layers.into_iter().unzip();
+        Ok(Candidate { image: Incoming { id, config, names, manifest, layers }, packed })
     }
 
     fn layer(&mut self, name: &str, expected: Digest) -> Result<(Digest, PathBuf), Error> {
@@ -211,7 +216,7 @@ impl Spool<'_> {
         let path = path.to_owned();
         let actual = match self.uncompressed.get(&path) {
             Some(digest) => *digest,
-            None => self.digest_uncompressed(name, &path, packed)?,
+            None => digest_uncompressed(name, &path, packed, self.limits.unpacked_bytes)?,
         };
         self.uncompressed.insert(path.clone(), actual);
         if actual == expected {
@@ -219,21 +224,6 @@ impl Spool<'_> {
         } else {
             Err(Error::Digest { name: name.to_owned(), expected, actual })
         }
-    }
-
-    fn digest_uncompressed(&self, name: &str, path: &Path, packed: Digest) -> Result<Digest, Error> {
-        let file = File::open(path).map_err(failed("read", path))?;
-        let limit = self.limits.unpacked_bytes;
-        let mut layer = match decompress(file, name)? {
-            Stream::Plain(_) => return Ok(packed),
-            Stream::Gzip(gzip) => gzip.take(limit.saturating_add(1)),
-        };
-        let mut hash = Hashing::new(io::sink());
-        let size = pour(&mut layer, &mut hash).map_err(|spill| {
-            let (Spill::Read(source) | Spill::Write(source)) = spill;
-            Error::Corrupt { name: name.to_owned(), source }
-        })?;
-        if size > limit { Err(Error::TooBig { name: name.to_owned(), limit }) } else { Ok(hash.digest()) }
     }
 
     fn expect(&self, name: &str, expected: Digest) -> Result<(), Error> {
@@ -272,6 +262,26 @@ impl Spool<'_> {
         }
         Err(Error::TooMany { what: "links to one file", limit: HOPS.into() })
     }
+}
+
+/// What a file is once decompressed. `packed` is its own digest.
+pub(super) fn digest_uncompressed(
+    name: &str,
+    path: &Path,
+    packed: Digest,
+    limit: u64,
+) -> Result<Digest, Error> {
+    let file = File::open(path).map_err(failed("read", path))?;
+    let layer = match decompress(file, name)? {
+        Stream::Plain(_) => return Ok(packed),
+        packed => packed,
+    };
+    let mut hash = Hashing::new(io::sink());
+    let size = pour(&mut layer.take(limit.saturating_add(1)), &mut hash).map_err(|spill| {
+        let (Spill::Read(source) | Spill::Write(source)) = spill;
+        Error::Corrupt { name: name.to_owned(), source }
+    })?;
+    if size > limit { Err(Error::TooBig { name: name.to_owned(), limit }) } else { Ok(hash.digest()) }
 }
 
 fn store<R: Read>(mut entry: Entry<'_, R>, path: &Path) -> Result<Held, Fault> {

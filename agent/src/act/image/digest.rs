@@ -84,17 +84,31 @@ pub(crate) struct NotADigest {
 }
 
 /// Digests what is written through it.
-pub(super) struct Hashing<W> {
+pub(in crate::act) struct Hashing<W> {
     to: W,
     hash: Sha256,
 }
 
 impl<W: Write> Hashing<W> {
-    pub(super) fn new(to: W) -> Self {
+    pub(in crate::act) fn new(to: W) -> Self {
         Self { to, hash: Sha256::new() }
     }
 
-    pub(super) fn digest(self) -> Digest {
+    pub(in crate::act) fn inner(&self) -> &W {
+        &self.to
+    }
+
+    /// This was written before.
+    pub(in crate::act) fn know(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+    }
+
+    /// Nothing was.
+    pub(in crate::act) fn forget(&mut self) {
+        self.hash = Sha256::new();
+    }
+
+    pub(in crate::act) fn digest(self) -> Digest {
         Digest(self.hash.finalize().into())
     }
 }

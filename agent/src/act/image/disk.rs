@@ -8,6 +8,7 @@ use std::{
     io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -21,13 +22,26 @@ const DEPTH: u32 = 256;
 /// A directory that goes with all in it when it is dropped.
 pub(super) struct Scratch {
     path: PathBuf,
+    whose: Whose,
+}
+
+/// Who removes it in the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    Anothers,
 }
 
 impl Scratch {
     pub(super) fn new(tmp: &Path) -> Result<Self, Error> {
         let path = tmp.join(Uuid::new_v4().to_string());
         make_directory(&path, 0o700)?;
-        Ok(Self { path })
+        Ok(Self { path, whose: Whose::Ours })
+    }
+
+    /// Space that another process has made, and will remove.
+    pub(super) fn of_another(path: &Path) -> Self {
+        Self { path: path.to_owned(), whose: Whose::Anothers }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -52,6 +66,9 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        if self.whose == Whose::Anothers {
+            return;
+        }
         let removed = empty(&self.path).and_then(|()| fs::remove_dir(&self.path));
         if let Err(error) = removed {
             tracing::warn!(path = %self.path.display(), %error, "scratch space is left until the next start");
@@ -91,6 +108,18 @@ fn flatten(directory: &Path, names: &mut impl Iterator<Item = PathBuf>) -> io::R
         Err(e) if e.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
         removed => removed,
     }
+}
+
+/// Removes the files that nobody has written to for that long, by the clock on the wall: one that is wrong costs at
+/// most the files.
+pub(super) fn drop_old(directory: &Path, age: Duration) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.metadata()?.modified()?.elapsed().is_ok_and(|elapsed| elapsed > age) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes a directory, if it is not there, with exactly this mode, whatever the umask.
@@ -146,10 +175,10 @@ pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
 
 /// What a tree holds, by number: enough to see a file that a power cut emptied or lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Census {
-    pub(super) entries: u64,
+pub(crate) struct Census {
+    pub(crate) entries: u64,
     /// Of regular files, each counted once however many links it has.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Counts a tree.

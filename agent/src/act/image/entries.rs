@@ -93,10 +93,27 @@ impl Budget {
         Self { entries: (entries, entries), bytes: (bytes, bytes) }
     }
 
+    /// Reads what is left of a stream after its last entry: padding, or whatever else a tool has put there.
+    pub(super) fn drain(&mut self, mut rest: impl Read) -> Result<(), Fault> {
+        let mut piece = [0; 16 * 1024];
+        loop {
+            match rest.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(length) => self.spend_bytes(length as u64)?,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(Fault::Read { source }),
+            }
+        }
+    }
+
     fn spend(&mut self, size: u64) -> Result<(), Fault> {
-        let too_big = Fault::TooBig { limit: self.bytes.1 };
         self.spend_entries(1)?;
-        self.bytes.0 = self.bytes.0.checked_sub(size.saturating_add(BLOCK)).ok_or(too_big)?;
+        self.spend_bytes(size.saturating_add(BLOCK))
+    }
+
+    fn spend_bytes(&mut self, count: u64) -> Result<(), Fault> {
+        let left = self.bytes.0.checked_sub(count).ok_or(Fault::TooBig { limit: self.bytes.1 })?;
+        self.bytes.0 = left;
         Ok(())
     }
 

@@ -4,8 +4,7 @@
 
 use std::{io, path::PathBuf};
 
-use super::Digest;
-use super::entries::Fault;
+use super::{Digest, disk::Census, entries::Fault};
 
 /// How much an archive may ask for. Far above any image for a small box, far below filling it without notice.
 #[derive(Clone, Debug)]
@@ -59,7 +58,7 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
-    #[error("{name:?} is compressed with {kind}: gzip and plain tar are accepted")]
+    #[error("{name:?} is compressed with {kind}: gzip, zstd and plain tar are accepted")]
     Compression { name: String, kind: &'static str },
     #[error("{name:?} has more than {limit} bytes")]
     TooBig { name: String, limit: u64 },
@@ -67,8 +66,14 @@ pub(crate) enum Error {
     TooMany { what: &'static str, limit: u64 },
     #[error("it is no image archive: neither manifest.json nor an OCI index.json is in it")]
     NoManifest,
-    #[error("the archive has no image for linux/{architecture}")]
+    #[error("there is no image for linux/{architecture} in it")]
     NoPlatform { architecture: &'static str },
+    #[error("the manifest does not say how long {blob} is")]
+    NoSize { blob: Digest },
+    #[error("the config {blob} is no text")]
+    NotText { blob: Digest },
+    #[error("the layer {layer} was removed while the image was pulled")]
+    Swept { layer: Digest },
     #[error("cannot decode {name:?}")]
     Json {
         name: String,
@@ -92,5 +97,91 @@ pub(crate) enum Error {
     #[error("the image {image} is in use")]
     InUse { image: Digest },
     #[error("the image {image} is damaged: load it again")]
-    Damaged { image: Digest },
+    Damaged {
+        image: Digest,
+        #[source]
+        source: Box<Damage>,
+    },
+    #[error("cannot send the archive")]
+    Send {
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "the layer {layer} of {image} was loaded by an older carob, which did not keep how to pack it again: load the image again"
+    )]
+    NoRecipe { image: Digest, layer: Digest },
+}
+
+impl Error {
+    /// Of an image with that layer.
+    pub(super) fn damaged(image: Digest, layer: Digest, flaw: Flaw) -> Self {
+        Self::Damaged { image, source: Box::new(Damage::Layer { layer, flaw }) }
+    }
+}
+
+/// Which part of an image is not what it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Damage {
+    #[error("its config is not what its id says")]
+    Config,
+    #[error("its layer {layer}")]
+    Layer {
+        layer: Digest,
+        #[source]
+        flaw: Flaw,
+    },
+}
+
+/// What is wrong with a layer that was whole when it was unpacked. Names come from its archive: always shown escaped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Flaw {
+    #[error("it is not known what it held")]
+    Facts,
+    /// Found before, and written down.
+    #[error("{text}")]
+    Marked { text: String },
+    #[error(
+        "it holds {} files and directories with {} bytes, not {} with {}",
+        actual.entries, actual.bytes, expected.entries, expected.bytes
+    )]
+    Count { expected: Census, actual: Census },
+    #[error("its files cannot be counted")]
+    Uncounted {
+        #[source]
+        source: Box<Error>,
+    },
+    #[error("cannot read {name:?}")]
+    Unreadable {
+        name: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{name:?} is no file any more")]
+    NoFile { name: PathBuf },
+    #[error("{name:?} has {actual} bytes, not {expected}")]
+    Size { name: PathBuf, expected: u64, actual: u64 },
+    #[error("the content of {name:?} is not what was unpacked")]
+    Content { name: PathBuf },
+    #[error("its recipe cannot be read")]
+    Recipe {
+        #[source]
+        source: io::Error,
+    },
+    #[error("packed again it is {actual}")]
+    Digest { actual: Digest },
+}
+
+/// For who reads a layer as a stream; `Flaw::of` takes it out again.
+impl From<Flaw> for io::Error {
+    fn from(flaw: Flaw) -> Self {
+        Self::new(io::ErrorKind::InvalidData, flaw)
+    }
+}
+
+impl Flaw {
+    /// Why a stream that was made again could not be read on.
+    pub(super) fn of(error: io::Error) -> Self {
+        error.downcast().unwrap_or_else(|source| Self::Recipe { source })
+    }
 }

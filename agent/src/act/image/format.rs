@@ -29,6 +29,7 @@ pub(super) enum Listed {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Descriptor {
     pub(super) digest: Digest,
+    pub(super) size: Option<u64>,
     #[serde(default)]
     pub(super) annotations: BTreeMap<String, String>,
     pub(super) platform: Option<Platform>,
@@ -39,12 +40,14 @@ pub(super) struct Descriptor {
 pub(super) struct Platform {
     pub(super) architecture: String,
     pub(super) os: String,
+    pub(super) variant: Option<String>,
 }
 
 /// An image's config blob.
 #[derive(Debug, Deserialize)]
 pub(super) struct Blob {
     pub(super) created: Option<String>,
+    pub(super) architecture: Option<String>,
     pub(super) config: Option<Defaults>,
     pub(super) rootfs: RootFs,
 }
@@ -68,11 +71,15 @@ pub(super) struct RootFs {
 }
 
 impl Platform {
-    /// Whether this box runs it.
+    /// Whether this box runs it. What needs more than the first of a family can do is for others.
     pub(super) fn is_ours(&self) -> bool {
-        self.os == "linux" && self.architecture == architecture()
+        let variant = self.variant.as_deref().unwrap_or(BASE_VARIANT);
+        self.os == "linux" && self.architecture == architecture() && [BASE_VARIANT, ""].contains(&variant)
     }
 }
+
+/// The member of this box's family that every other one understands.
+const BASE_VARIANT: &str = if cfg!(target_arch = "aarch64") { "v8" } else { "v1" };
 
 /// This box's architecture in Go's words.
 pub(super) fn architecture() -> &'static str {
@@ -80,5 +87,30 @@ pub(super) fn architecture() -> &'static str {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_runs_the_first_of_its_family() {
+        let rows = [
+            ("linux", architecture(), None, true),
+            ("linux", architecture(), Some(""), true),
+            ("linux", architecture(), Some(BASE_VARIANT), true),
+            ("linux", architecture(), Some("v9"), false),
+            ("linux", "s390x", None, false),
+            ("windows", architecture(), None, false),
+        ];
+        for (os, architecture, variant, expected) in rows {
+            let platform = Platform {
+                architecture: architecture.to_owned(),
+                os: os.to_owned(),
+                variant: variant.map(str::to_owned),
+            };
+            assert_eq!(platform.is_ours(), expected, "{platform:?}");
+        }
     }
 }

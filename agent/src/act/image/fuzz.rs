@@ -1,13 +1,14 @@
-//! Layers that nobody would write in good faith: nothing outside the tree is touched, and no more is made than the budget
-//! allows. `cargo xtask fuzz` lets it run for a minute.
+//! Layers that nobody would write in good faith: nothing outside the tree is touched, no more is made than the budget
+//! allows, and what was unpacked can be packed again. `cargo xtask fuzz` lets it run for a minute.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 
 use tar::EntryType;
 
 use super::{
     entries::Budget,
     fixture::{Tar, Temporary},
+    recipe::{Rebuilt, Recorder},
     unpack::unpack,
 };
 
@@ -83,10 +84,17 @@ fn fuzz_layers() {
         fs::write(outside.join("file"), "as it was").unwrap();
         let layer = pieces.iter().fold(Tar::new(), added).done();
         // Refused or not: what it has made by then counts.
-        let _refused = unpack(&layer[..], &tree, &junk, &mut Budget::new(ENTRIES, BYTES));
+        let recorder = Recorder::create(&root.join("recipe")).unwrap();
+        let unpacked = unpack(&layer[..], &tree, &junk, &recorder, &mut Budget::new(ENTRIES, BYTES));
+        recorder.finish().unwrap();
+        if unpacked.is_ok_and(|unpacked| !unpacked.replaced) {
+            let mut again = Vec::new();
+            Rebuilt::open(&root.join("recipe"), &tree).unwrap().read_to_end(&mut again).unwrap();
+            assert!(again == layer);
+        }
         let about = fs::metadata(outside.join("file")).unwrap();
         assert_eq!(fs::read(outside.join("file")).unwrap(), b"as it was");
-        assert_eq!((about.nlink(), made(&outside).0, fs::read_dir(root).unwrap().count()), (1, 1, 3));
+        assert_eq!((about.nlink(), made(&outside).0, fs::read_dir(root).unwrap().count()), (1, 1, 4));
         assert_eq!(fs::read_dir(root.join("in")).unwrap().count(), 1);
         let (tree, junk) = (made(&tree), made(&junk));
         // The last name may have gone beyond it before it was counted.

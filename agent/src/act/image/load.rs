@@ -14,7 +14,9 @@ use super::{
     archive::{self, Candidate},
     disk::{self, Scratch, failed},
     entries::Budget,
+    lock,
     names::Names,
+    recipe::{Recorder, record_whole},
     reference::Reference,
     unpack::unpack,
 };
@@ -29,6 +31,16 @@ pub(crate) struct Loaded {
     pub(crate) devices: u64,
 }
 
+/// An image that is to become visible.
+pub(super) struct Incoming {
+    pub(super) id: Digest,
+    pub(super) config: Vec<u8>,
+    pub(super) names: Vec<Reference>,
+    pub(super) manifest: Option<Digest>,
+    /// Lowest first: what each unpacks to.
+    pub(super) layers: Vec<Digest>,
+}
+
 impl Store {
     /// Reads an image archive (`docker save`, `podman save`, an OCI layout in a tar; plain or gzip) and keeps its images.
     /// All of them become visible, or none. What is damaged in the store and whole in the archive is repaired.
@@ -37,25 +49,36 @@ impl Store {
         let candidates = archive::read(archive, &scratch.directory("spool")?, &self.limits)?;
         let _turn = self.turn();
         let fresh = self.unpack(&candidates, &scratch)?;
+        let images: Vec<_> = candidates.into_iter().map(|candidate| candidate.image).collect();
+        self.show(&images, &fresh, &scratch)?;
+        Ok(images.iter().map(|image| self.loaded(image)).collect())
+    }
+
+    /// Makes images visible, all or none. The caller holds the turn.
+    pub(super) fn show(
+        &self,
+        images: &[Incoming],
+        fresh: &BTreeMap<Digest, PathBuf>,
+        scratch: &Scratch,
+    ) -> Result<(), Error> {
         disk::sync_filesystem(&self.root)?;
-        let new: Vec<_> =
-            candidates.iter().map(|c| c.id).filter(|id| !self.config_path(*id).exists()).collect();
-        self.publish(&candidates, &fresh, &scratch).inspect_err(|_| {
-            self.withdraw(&new, &scratch);
+        let ids = images.iter().map(|image| image.id);
+        let new: Vec<_> = ids.filter(|id| !self.config_path(*id).exists()).collect();
+        self.publish(images, fresh, scratch).inspect_err(|_| {
+            self.withdraw(&new, scratch);
             self.sweep_or_warn();
-        })?;
-        Ok(candidates.iter().map(|candidate| self.loaded(candidate)).collect())
+        })
     }
 
-    fn loaded(&self, candidate: &Candidate) -> Loaded {
-        let layers: BTreeSet<_> = candidate.layers.iter().map(|(layer, _)| *layer).collect();
+    fn loaded(&self, image: &Incoming) -> Loaded {
+        let layers: BTreeSet<_> = image.layers.iter().copied().collect();
         let devices =
-            layers.into_iter().filter_map(|layer| self.facts(layer)).map(|facts| facts.devices).sum();
-        let names = candidate.names.iter().map(Reference::to_string).collect();
-        Loaded { id: candidate.id, names, devices }
+            layers.into_iter().filter_map(|layer| self.facts(layer).ok()).map(|facts| facts.devices).sum();
+        let names = image.names.iter().map(Reference::to_string).collect();
+        Loaded { id: image.id, names, devices }
     }
 
-    /// Unpacks the layers that are not in the store, or not whole there, below `scratch`.
+    /// Unpacks the layers that are not in the store, not whole there, or without a recipe, below `scratch`.
     fn unpack(
         &self,
         candidates: &[Candidate],
@@ -63,8 +86,10 @@ impl Store {
     ) -> Result<BTreeMap<Digest, PathBuf>, Error> {
         let mut budget = Budget::new(self.limits.unpacked_entries, self.limits.unpacked_bytes);
         let mut fresh = BTreeMap::new();
-        for (layer, packed) in candidates.iter().flat_map(|candidate| &candidate.layers) {
-            if !fresh.contains_key(layer) && !self.is_whole(*layer) {
+        let layers =
+            candidates.iter().flat_map(|candidate| candidate.image.layers.iter().zip(&candidate.packed));
+        for (layer, packed) in layers {
+            if !fresh.contains_key(layer) && !self.is_kept(*layer) {
                 fresh.insert(*layer, unpack_layer(*layer, packed, scratch, &mut budget)?);
             }
         }
@@ -73,7 +98,7 @@ impl Store {
 
     fn publish(
         &self,
-        candidates: &[Candidate],
+        images: &[Incoming],
         fresh: &BTreeMap<Digest, PathBuf>,
         scratch: &Scratch,
     ) -> Result<(), Error> {
@@ -84,16 +109,18 @@ impl Store {
                 disk::rename(&path, &self.tmp().join(uuid::Uuid::new_v4().to_string()))?;
             }
             disk::rename(unpacked, &path)?;
+            lock(&self.counted).remove(layer);
         }
         disk::sync_directory(&self.root.join("layers"))?;
         let mut names = Names::read(&self.names_path())?;
-        for candidate in candidates {
-            disk::replace(&self.config_path(candidate.id), &candidate.config, scratch)?;
-            for name in &candidate.names {
-                names.set(name, candidate.id, candidate.manifest);
+        for image in images {
+            disk::replace(&self.config_path(image.id), &image.config, scratch)?;
+            for name in &image.names {
+                names.set(name, image.id, image.manifest);
             }
         }
-        names.write(&self.names_path(), scratch)
+        names.write(&self.names_path(), scratch)?;
+        images.iter().try_for_each(|image| self.used(image.id))
     }
 
     fn withdraw(&self, new: &[Digest], scratch: &Scratch) {
@@ -106,7 +133,7 @@ impl Store {
 }
 
 /// Makes what `layers/<hex>` will be, in scratch space.
-fn unpack_layer(
+pub(super) fn unpack_layer(
     layer: Digest,
     packed: &Path,
     scratch: &Scratch,
@@ -115,10 +142,24 @@ fn unpack_layer(
     let directory = scratch.directory(&layer.hex())?;
     let (tree, junk) = (directory.join("tree"), scratch.directory(&format!("junk-{}", layer.hex()))?);
     disk::make_directory(&tree, 0o755)?;
-    let file = File::open(packed).map_err(failed("read", packed))?;
-    let plain = archive::decompress(file, &layer.to_string())?;
-    let unpacked = unpack(plain, &tree, &junk, budget).map_err(|source| Error::Layer { layer, source })?;
-    let facts = Facts { census: disk::census(&tree)?, devices: unpacked.devices, opaque: unpacked.opaque };
+    let stream = || {
+        let file = File::open(packed).map_err(failed("read", packed))?;
+        archive::decompress(file, &layer.to_string())
+    };
+    let recipe = directory.join("recipe");
+    let recorder = Recorder::create(&recipe).map_err(failed("write", &recipe))?;
+    let unpacked = unpack(stream()?, &tree, &junk, &recorder, budget)
+        .map_err(|source| Error::Layer { layer, source })?;
+    let mut recorded = recorder.finish();
+    if unpacked.replaced {
+        recorded = record_whole(stream()?, &recipe);
+    }
+    let facts = Facts {
+        census: disk::census(&tree)?,
+        devices: unpacked.devices,
+        opaque: unpacked.opaque,
+        tar: Some(recorded.map_err(failed("write", &recipe))?),
+    };
     let path = directory.join("facts.json");
     let bytes =
         serde_json::to_vec(&facts).map_err(|source| Error::Json { name: layer.to_string(), source })?;

@@ -1,11 +1,15 @@
 //! The local image store: loads archives, keeps each layer unpacked once, names images, and finds them offline.
 //!
-//! Pulls nothing from a registry and mounts nothing. One process has one `Store` on a directory; calls block.
+//! Asks no registry and mounts nothing. One process has one `Store` on a directory; calls block.
 //!
 //! ```text
 //! <root>/configs/<hex>            an image is here if and only if its config is
+//!        configs/<hex>.used       after how many other uses it was last used
 //!        layers/<hex>/tree/       a layer, unpacked for overlayfs; named by the digest of its uncompressed tar
 //!        layers/<hex>/facts.json  what the tree held when it was unpacked
+//!        partial/<hex>            as much of a packed blob as has come from a registry
+//!        layers/<hex>/recipe      how its tar is made again from the tree
+//!        layers/<hex>/damaged     why nobody may use it, if that was found
 //!        names.json               canonical reference → image
 //!        tmp/                     work in progress; emptied when the store is opened
 //! ```
@@ -15,17 +19,26 @@
 #![expect(clippy::disallowed_methods, reason = "an effect module: the image store is files")]
 
 mod archive;
+mod collect;
 mod digest;
 mod disk;
 mod entries;
 mod error;
+mod export;
 mod format;
 #[cfg(test)]
 mod fuzz;
 mod load;
 mod names;
+pub(crate) mod pulled;
+mod recipe;
 mod reference;
+mod room;
+mod rooted;
 mod unpack;
+mod uses;
+mod whole;
+mod zstd;
 
 #[cfg(test)]
 mod fixture;
@@ -39,14 +52,20 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use collect::Collected;
 pub(crate) use digest::Digest;
+pub(super) use digest::Hashing;
 use disk::{Census, Scratch, failed};
 pub(crate) use error::Error;
-use error::{LIMITS, Limits};
+use error::{Damage, Flaw, LIMITS, Limits};
 use format::{Blob, Defaults};
 pub(crate) use load::Loaded;
 use names::Names;
 use reference::Reference;
+pub(crate) use room::{Amount, Gone, Room, Which};
+pub(crate) use uses::InUse;
+use uses::Uses;
+pub(crate) use whole::Verified;
 
 /// The fewest digits of an id that may stand for it; as many as docker shows.
 const SHORT_ID: usize = 12;
@@ -96,6 +115,9 @@ struct Facts {
     census: Census,
     devices: u64,
     opaque: bool,
+    /// Bytes of its tar, if there is a recipe for it: older carobs kept none.
+    #[serde(default)]
+    tar: Option<u64>,
 }
 
 /// The image store in one directory.
@@ -105,20 +127,35 @@ pub(crate) struct Store {
     limits: Limits,
     /// Changes take turns: a layer that one load counts on is not swept up by a removal.
     turn: Mutex<()>,
+    /// Layers that were counted since the store was opened, and whole.
+    counted: Mutex<BTreeSet<Digest>>,
+    uses: Mutex<Uses>,
 }
 
 impl Store {
+    /// The store as it is, for who changes nothing in it.
+    fn at(root: &Path) -> Self {
+        let (turn, counted, uses) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { root: root.to_owned(), limits: LIMITS, turn, counted, uses }
+    }
+
     /// Opens or makes the store, and removes what a run that was killed left half done.
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
-        let store = Self { root: root.to_owned(), limits: LIMITS, turn: Mutex::new(()) };
+        let store = Self::at(root);
         // Layers hold set-id programs, old ones too: no one else on the box may reach them.
         disk::make_directory(root, 0o700)?;
-        for directory in ["configs", "layers", "tmp"] {
+        for directory in ["configs", "layers", "partial", "tmp"] {
             disk::make_directory(&root.join(directory), 0o700)?;
         }
         disk::empty(&store.tmp()).map_err(failed("empty", &store.tmp()))?;
+        store.drop_old_partials();
         store.sweep_or_warn();
+        *lock(&store.uses) = Uses::read(&root.join("configs"));
         Ok(store)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Every image, by id. One that is damaged is left out with a warning.
@@ -146,17 +183,9 @@ impl Store {
         image.stack.iter().map(|layer| self.layer_path(*layer).join("tree")).collect()
     }
 
-    /// Whether every layer still holds what it held when it was unpacked, by number and size of its files.
-    pub(crate) fn verify(&self, image: &Image) -> Result<(), Error> {
-        let whole = image.stack.iter().all(|layer| self.is_whole(*layer));
-        if whole { Ok(()) } else { Err(Error::Damaged { image: image.id }) }
-    }
-
-    /// Drops a name, and with the last one the image; an id takes all its names along. `in_use` are the images that
-    /// containers run from: those stay.
-    pub(crate) fn remove(&self, text: &str, in_use: &BTreeSet<Digest>) -> Result<Removed, Error> {
+    /// Drops a name, and with the last one the image; an id takes all its names along. What is in use stays.
+    pub(crate) fn remove(&self, text: &str, in_use: &InUse) -> Result<Removed, Error> {
         let _turn = self.turn();
-        let scratch = Scratch::new(&self.tmp())?;
         let mut names = Names::read(&self.names_path())?;
         let found = self.resolve(text, &names)?.ok_or_else(|| Error::NotFound { text: text.to_owned() })?;
         let id = found.id();
@@ -164,25 +193,28 @@ impl Store {
             && names.of(id).len() > 1
         {
             names.drop_name(name);
-            names.write(&self.names_path(), &scratch)?;
+            names.write(&self.names_path(), &Scratch::new(&self.tmp())?)?;
             return Ok(Removed::Name(name.to_string()));
         }
-        if in_use.contains(&id) {
-            return Err(Error::InUse { image: id });
-        }
-        scratch.swallow(&self.config_path(id))?;
-        disk::sync_directory(&self.root.join("configs"))?;
-        // A power cut before this is written leaves names of an image that is gone: the next start sweeps them up.
-        names.drop_image(id);
-        names.write(&self.names_path(), &scratch)?;
-        self.sweep_or_warn();
+        self.drop_image(id, in_use)?;
         Ok(Removed::Image(id))
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
-        // It guards files, and those are in order after any panic.
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Drops an image with all its names, and the layers that no other has. Gives back what those had in their files. The
+    /// caller holds the turn.
+    fn drop_image(&self, id: Digest, in_use: &InUse) -> Result<u64, Error> {
+        self.hide(id, in_use)?;
+        Ok(self.sweep_or_warn())
     }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        lock(&self.turn)
+    }
+}
+
+/// What is guarded is in order after any panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How a text named an image.
@@ -234,7 +266,7 @@ impl Store {
         let mut seen = BTreeSet::new();
         let (mut size, mut stack) = (0, Vec::new());
         for layer in blob.rootfs.diff_ids {
-            let facts = self.facts(layer).ok_or(Error::Damaged { image: id })?;
+            let facts = self.facts(layer).map_err(|flaw| Error::damaged(id, layer, flaw))?;
             if facts.opaque {
                 stack.clear();
             }
@@ -250,20 +282,20 @@ impl Store {
     fn blob(&self, id: Digest) -> Result<Option<Blob>, Error> {
         let Some(bytes) = disk::read(&self.config_path(id))? else { return Ok(None) };
         if Digest::of(&bytes) != id {
-            return Err(Error::Damaged { image: id });
+            return Err(Error::Damaged { image: id, source: Box::new(Damage::Config) });
         }
         let name = || id.to_string();
         serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Json { name: name(), source })
     }
 
-    fn facts(&self, layer: Digest) -> Option<Facts> {
-        let bytes = fs::read(self.layer_path(layer).join("facts.json")).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    fn is_whole(&self, layer: Digest) -> bool {
-        let counted = disk::census(&self.layer_path(layer).join("tree")).ok();
-        counted.is_some() && counted == self.facts(layer).map(|facts| facts.census)
+    /// What is known of a layer that may be used.
+    fn facts(&self, layer: Digest) -> Result<Facts, Flaw> {
+        let path = self.layer_path(layer);
+        if let Ok(text) = fs::read_to_string(path.join("damaged")) {
+            return Err(Flaw::Marked { text });
+        }
+        let bytes = fs::read(path.join("facts.json")).map_err(|_| Flaw::Facts)?;
+        serde_json::from_slice(&bytes).map_err(|_| Flaw::Facts)
     }
 
     fn config_path(&self, id: Digest) -> PathBuf {
@@ -285,30 +317,37 @@ impl Store {
 
 /// Sweeping. Callers hold the turn.
 impl Store {
-    fn sweep_or_warn(&self) {
-        if let Err(error) = self.sweep() {
+    fn sweep_or_warn(&self) -> u64 {
+        self.sweep().unwrap_or_else(|error| {
             tracing::warn!(%error, "unused names and layers stay until the next start");
-        }
+            0
+        })
     }
 
-    /// Removes the names of images that are gone, and the layers that no image has. With a damaged config around no one
-    /// knows which those are: none goes.
-    fn sweep(&self) -> Result<(), Error> {
+    /// Removes the names of images that are gone, and the layers that no image has; says how many bytes were in their
+    /// files. With a damaged config around no one knows which those are: none goes.
+    fn sweep(&self) -> Result<u64, Error> {
         let (ids, scratch) = (self.ids()?, Scratch::new(&self.tmp())?);
         let mut names = Names::read(&self.names_path())?;
         if names.keep(&ids) {
             names.write(&self.names_path(), &scratch)?;
         }
+        for use_of in uses::of_others(&self.root.join("configs"), &ids)? {
+            scratch.swallow(&use_of)?;
+        }
         let mut used = BTreeSet::new();
         for id in ids {
             used.extend(self.blob(id)?.into_iter().flat_map(|blob| blob.rootfs.diff_ids));
         }
+        let mut bytes = 0;
         for name in disk::names(&self.root.join("layers"))? {
-            if Digest::from_hex(&name).is_none_or(|layer| !used.contains(&layer)) {
+            let layer = Digest::from_hex(&name);
+            if layer.is_none_or(|layer| !used.contains(&layer)) {
+                bytes += layer.map_or(0, |layer| self.bytes_of(layer));
                 scratch.swallow(&self.root.join("layers").join(name))?;
             }
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -340,7 +379,9 @@ mod tests {
         *,
     };
 
-    const NO_ONE: BTreeSet<Digest> = BTreeSet::new();
+    fn no_one() -> InUse {
+        InUse::default()
+    }
 
     fn plain(layer: &[u8]) -> Vec<u8> {
         layer.to_vec()
@@ -375,7 +416,7 @@ mod tests {
             let layers = store.layers(&image);
             assert_eq!(fs::read_to_string(layers[0].join("bin/ash")).unwrap(), "#!");
             assert_eq!(fs::read_to_string(layers[1].join("srv/again")).unwrap(), "1");
-            store.verify(&image).unwrap();
+            store.ensure_whole(&image).unwrap();
             let before = listing(temporary.path());
             assert_eq!(store.load(&archive[..]).unwrap(), loaded);
             assert_eq!(listing(temporary.path()), before);
@@ -440,7 +481,8 @@ mod tests {
             row(gzip(&whole)[..400].to_vec(), "cannot read the tar stream"),
             row(b"not an archive at all".to_vec(), "cannot read the tar stream"),
             row(Vec::new(), "no image archive"),
-            row(vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0], "compressed with zstd"),
+            row(vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0], "cannot read the tar stream"),
+            row(b"BZh91AY&SY".to_vec(), "compressed with bzip2"),
             row(
                 docker(&[Built { tags: &["x"], layers: &[&base] }], |l| gzip(l)[..60].to_vec()),
                 "cannot decompress",
@@ -621,7 +663,7 @@ mod tests {
         let (old, new) = (load(&old), load(&new));
         assert_eq!(store.find("x").unwrap().unwrap().id, new);
         assert_eq!(store.find(&old.hex()).unwrap().unwrap().names, [""; 0]);
-        assert_eq!(store.remove(&old.hex(), &NO_ONE).unwrap(), Removed::Image(old));
+        assert_eq!(store.remove(&old.hex(), &no_one()).unwrap(), Removed::Image(old));
         assert_eq!(names_of(&store.list().unwrap()), [["docker.io/library/x:latest"]]);
     }
 
@@ -638,7 +680,8 @@ mod tests {
         store.load(&docker(&built, gzip)[..]).unwrap();
         let layers = || fs::read_dir(temporary.path().join("layers")).unwrap().count();
         assert_eq!(layers(), 3);
-        let running = BTreeSet::from([built[0].id()]);
+        let mut running = InUse::default();
+        running.add([built[0].id()]);
         assert_eq!(
             store.remove("one", &running).unwrap(),
             Removed::Name("docker.io/library/one:latest".to_owned())
@@ -647,10 +690,10 @@ mod tests {
             matches!(store.remove("uno", &running), Err(Error::InUse { image }) if image == built[0].id())
         );
         assert!(matches!(store.remove(&built[0].id().hex(), &running), Err(Error::InUse { .. })));
-        assert_eq!(store.remove("uno", &NO_ONE).unwrap(), Removed::Image(built[0].id()));
-        assert!(matches!(store.remove("uno", &NO_ONE), Err(Error::NotFound { .. })));
+        assert_eq!(store.remove("uno", &no_one()).unwrap(), Removed::Image(built[0].id()));
+        assert!(matches!(store.remove("uno", &no_one()), Err(Error::NotFound { .. })));
         assert_eq!(layers(), 2);
-        store.verify(&store.find("two").unwrap().unwrap()).unwrap();
+        store.ensure_whole(&store.find("two").unwrap().unwrap()).unwrap();
         assert_eq!(
             store.remove(&built[1].id().to_string(), &running).unwrap(),
             Removed::Image(built[1].id())
@@ -671,9 +714,9 @@ mod tests {
             let store = Store::open(temporary.path()).unwrap();
             store.load(&docker(&built, plain)[..]).unwrap();
             fs::write(&damaged, "").unwrap();
-            let found = store.find("x").and_then(|image| store.verify(&image.unwrap()));
+            let found = store.find("x").and_then(|image| store.ensure_whole(&image.unwrap()));
             assert!(
-                matches!(found, Err(Error::Damaged { image }) if image == built[0].id()),
+                matches!(found, Err(Error::Damaged { image, .. }) if image == built[0].id()),
                 "{}",
                 damaged.display()
             );
@@ -681,7 +724,7 @@ mod tests {
             assert!(layer.exists());
             store.load(&docker(&built, plain)[..]).unwrap();
             let image = store.find("x").unwrap().unwrap();
-            store.verify(&image).unwrap();
+            store.ensure_whole(&image).unwrap();
             assert_eq!(store.list().unwrap(), [image]);
         }
     }
@@ -745,8 +788,8 @@ mod tests {
                     let archive = docker(&[Built { tags: &[&tag], layers: &[base, layer] }], plain);
                     for _ in 0..10 {
                         let id = store.load(&archive[..]).unwrap()[0].id;
-                        store.verify(&store.find(&tag).unwrap().unwrap()).unwrap();
-                        assert_eq!(store.remove(&tag, &NO_ONE).unwrap(), Removed::Image(id));
+                        store.ensure_whole(&store.find(&tag).unwrap().unwrap()).unwrap();
+                        assert_eq!(store.remove(&tag, &no_one()).unwrap(), Removed::Image(id));
                     }
                 });
             }

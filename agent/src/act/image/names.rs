@@ -59,6 +59,11 @@ impl Names {
         fit.find(|(text, _)| same(text)).map(|(_, named)| named.image)
     }
 
+    /// The manifest that the image of this very name came with.
+    pub(super) fn manifest(&self, reference: &Reference) -> Option<Digest> {
+        self.0.get(&reference.to_string())?.manifest
+    }
+
     /// Whether this very name is there.
     pub(super) fn has(&self, reference: &Reference) -> bool {
         self.0.contains_key(&reference.to_string())

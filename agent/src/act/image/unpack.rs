@@ -17,14 +17,18 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
-        chmodat, chownat, fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, open, openat,
-        openat2, renameat, statat, symlinkat, unlinkat, utimensat,
+        AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags, chmodat, chownat,
+        fchmod, fchown, fsetxattr, futimens, linkat, mkdirat, mknodat, open, openat, renameat, statat,
+        symlinkat, unlinkat, utimensat,
     },
     io::Errno,
 };
 
-use super::entries::{Budget, Entries, Entry, Fault, Kind, Name, Spill, pour};
+use super::{
+    entries::{Budget, Entries, Entry, Fault, Kind, Name, Spill, pour},
+    recipe::Recorder,
+    rooted::open_within,
+};
 
 const WHITEOUT: &[u8] = b".wh.";
 /// All lower layers' entries of the directory it lies in are hidden.
@@ -36,8 +40,6 @@ const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 const XATTRS: [&[u8]; 2] = [b"security.capability", b"user."];
 /// Names of directories kept in memory until the end: a bomb of long names must not become one of memory.
 const REMEMBERED_BYTES: usize = 64 << 20;
-/// openat2 says "again" when any rename on the box races with a `..`.
-const TRIES: u32 = 64;
 
 /// What became of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,28 +48,35 @@ pub(super) struct Unpacked {
     pub(super) devices: u64,
     /// The layer hides everything below it.
     pub(super) opaque: bool,
+    /// An entry took the place of another: not every content that was recorded is still there.
+    pub(super) replaced: bool,
 }
 
 /// Unpacks `layer` into the empty directory `tree`. What an entry replaces is moved to `junk`, on the same filesystem.
+/// The stream is read to its end, so that `recorder` hears all of it.
 pub(super) fn unpack(
     layer: impl Read,
     tree: &Path,
     junk: &Path,
+    recorder: &Recorder,
     budget: &mut Budget,
 ) -> Result<Unpacked, Fault> {
-    let mut archive = tar::Archive::new(layer);
+    let mut archive = tar::Archive::new(recorder.listen(layer));
     let mut entries = Entries::new(&mut archive, budget)?;
-    let mut tree = Tree::open(tree, junk)?;
+    let mut tree = Tree::open(tree, junk, recorder)?;
     while let Some(entry) = entries.next()? {
         tree.add(entry)?;
         entries.charge(tree.unlisted.take())?;
     }
-    tree.finish()
+    let unpacked = tree.finish()?;
+    budget.drain(archive.into_inner())?;
+    Ok(unpacked)
 }
 
-struct Tree {
+struct Tree<'a> {
     root: OwnedFd,
     junk: OwnedFd,
+    recorder: &'a Recorder,
     displaced: u64,
     /// Directories made for the last entry although none of the archive's was one.
     unlisted: Cell<u64>,
@@ -94,8 +103,8 @@ enum There {
     Other,
 }
 
-impl Tree {
-    fn open(tree: &Path, junk: &Path) -> Result<Self, Fault> {
+impl<'r> Tree<'r> {
+    fn open(tree: &Path, junk: &Path, recorder: &'r Recorder) -> Result<Self, Fault> {
         let directory = |path: &Path| {
             open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(fault("open the directory of", &Name::root()))
@@ -104,6 +113,7 @@ impl Tree {
         Ok(Self {
             root,
             junk,
+            recorder,
             displaced: 0,
             unlisted: Cell::new(0),
             times: Vec::new(),
@@ -148,14 +158,7 @@ impl Tree {
 
     /// Opens a directory of the tree, links on the way followed inside it.
     fn beneath(&self, directory: &Name, access: OFlags) -> Result<OwnedFd, Errno> {
-        let path = if directory.path().as_os_str().is_empty() { Path::new(".") } else { directory.path() };
-        let flags = access | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        let attempt = || openat2(&self.root, path, flags, Mode::empty(), resolve);
-        (1..TRIES)
-            .map(|_| attempt())
-            .find(|opened| !matches!(opened, Err(Errno::AGAIN)))
-            .unwrap_or_else(attempt)
+        open_within(&self.root, directory.path(), access | OFlags::DIRECTORY)
     }
 
     /// Opens a directory; one that the archive did not list is made, and its parents.
@@ -216,6 +219,7 @@ impl Tree {
     fn file<R: Read>(&mut self, place: &Place<'_>, mut entry: Entry<'_, R>) -> Result<(), Fault> {
         self.clear(place)?;
         let mut file = File::from(place.open(OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)?);
+        self.recorder.begin_content();
         let written = pour(&mut entry.body, &mut file).map_err(|spill| match spill {
             Spill::Read(source) => Fault::Read { source },
             Spill::Write(source) => Fault::Write { what: "write", name: place.full.to_string(), source },
@@ -223,6 +227,7 @@ impl Tree {
         if written != entry.size {
             return Err(Fault::Cut { name: place.full.to_string() });
         }
+        self.recorder.end_content(place.full, written);
         let file = OwnedFd::from(file);
         dress(&file, &entry)?;
         futimens(&file, &times(entry.modified)).map_err(fault("set the time of", place.full))
@@ -283,7 +288,9 @@ impl Tree {
 
     /// A later entry replaces an earlier one, be it a whole directory.
     fn clear(&mut self, place: &Place<'_>) -> Result<(), Fault> {
-        let cleared = match place.there()? {
+        let there = place.there()?;
+        self.unpacked.replaced |= !matches!(there, There::Nothing);
+        let cleared = match there {
             There::Nothing => Ok(()),
             There::Whiteout | There::Other => unlinkat(&place.parent, place.name, AtFlags::empty()),
             There::Directory => {
@@ -402,7 +409,10 @@ mod tests {
     use tar::EntryType;
 
     use super::{
-        super::fixture::{MODIFIED, Tar, Temporary, chain, is_root, listing},
+        super::{
+            fixture::{MODIFIED, Tar, Temporary, chain, is_root, listing},
+            recipe::Rebuilt,
+        },
         *,
     };
 
@@ -411,7 +421,15 @@ mod tests {
         let (tree, junk) = (root.join("in/tree"), root.join("junk"));
         fs::create_dir_all(&tree).unwrap();
         fs::create_dir_all(&junk).unwrap();
-        unpack(layer, &tree, &junk, &mut Budget::new(1000, 1 << 20))
+        let recorder = Recorder::create(&root.join("recipe")).unwrap();
+        let unpacked = unpack(layer, &tree, &junk, &recorder, &mut Budget::new(1000, 1 << 20))?;
+        assert_eq!(recorder.finish().unwrap(), layer.len() as u64);
+        if !unpacked.replaced {
+            let mut again = Vec::new();
+            Rebuilt::open(&root.join("recipe"), &tree).unwrap().read_to_end(&mut again).unwrap();
+            assert!(again == layer, "packed again it is another layer");
+        }
+        Ok(unpacked)
     }
 
     /// What the tree holds after a layer that must be accepted.
@@ -471,7 +489,7 @@ mod tests {
         assert_eq!(fs::read_to_string(tree.join("usr/y")).unwrap(), "2");
         assert_eq!(fs::read_to_string(tree.join(absolute.trim_start_matches('/')).join("z")).unwrap(), "3");
         assert_eq!(fs::metadata(tree.join("w")).unwrap().nlink(), 2);
-        assert_eq!(listing(temporary.path()).iter().filter(|path| !path.starts_with("in/tree")).count(), 3);
+        assert_eq!(listing(temporary.path()).iter().filter(|path| !path.starts_with("in/tree")).count(), 4);
     }
 
     #[test]
@@ -524,7 +542,7 @@ mod tests {
             .of(EntryType::Char, "null")
             .of(EntryType::Block, "sda");
         let found = unpacked(temporary.path(), &layer.done()).unwrap();
-        assert_eq!(found, Unpacked { devices: 2, opaque: false });
+        assert_eq!(found, Unpacked { devices: 2, ..Unpacked::default() });
         let tree = temporary.path().join("in/tree");
         let at = |name: &str| fs::symlink_metadata(tree.join(name)).unwrap();
         assert_eq!(listing(&tree), ["d", "d/f", "d/l", "d/p"]);
@@ -607,7 +625,10 @@ mod tests {
     fn the_root_can_be_opaque() {
         let temporary = Temporary::new();
         let layer = Tar::new().file(".wh..wh..opq", "").done();
-        assert_eq!(unpacked(temporary.path(), &layer).unwrap(), Unpacked { devices: 0, opaque: true });
+        assert_eq!(
+            unpacked(temporary.path(), &layer).unwrap(),
+            Unpacked { opaque: true, ..Unpacked::default() }
+        );
     }
 
     #[test]
@@ -651,7 +672,8 @@ mod tests {
             for dir in [&tree, &junk] {
                 fs::create_dir(dir).unwrap();
             }
-            unpack(&layer[..], &tree, &junk, &mut Budget::new(3000, 1 << 20)).unwrap();
+            let recorder = Recorder::create(&temporary.path().join("recipe")).unwrap();
+            unpack(&layer[..], &tree, &junk, &recorder, &mut Budget::new(3000, 1 << 20)).unwrap();
             assert!(tree.join("a/a/a/a").is_dir());
         };
         std::thread::Builder::new()
@@ -667,7 +689,8 @@ mod tests {
         let layer = Tar::new().sized(EntryType::GNULongName, "a", "", 0, b"", 3 << 20).done();
         let mut budget = Budget::new(10, 1 << 40);
         let temporary = Temporary::new();
-        let refused = unpack(&layer[..], temporary.path(), temporary.path(), &mut budget);
+        let recorder = Recorder::create(&temporary.path().join("recipe")).unwrap();
+        let refused = unpack(&layer[..], temporary.path(), temporary.path(), &recorder, &mut budget);
         assert!(matches!(refused, Err(Fault::Extension { size: 3_145_728 })));
     }
 }

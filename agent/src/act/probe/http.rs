@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Error, Reply, Target, connect, tls};
+use super::{super::tls, Error, Reply, Target, connect};
 use crate::pod::probe::{Host, HttpGet, Scheme};
 
 /// Who asks.

@@ -1,10 +1,9 @@
 //! Carries out one probing of a container and says what came of it, in the kubelet's words. Counts nothing, and knows
-//! neither when nor how often it is asked for. `dial` makes the connections, `tls` encrypts them, `http` and `grpc` speak over them.
+//! neither when nor how often it is asked for. `dial` makes the connections, `http` and `grpc` speak over them.
 
 mod dial;
 mod grpc;
 mod http;
-mod tls;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,10 +1,10 @@
 //! Logs, the ledger and images, over the socket.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use http_body_util::BodyExt;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     PODS,
@@ -132,7 +132,8 @@ async fn images_go_through_the_door() {
     let mut images = std::mem::replace(&mut scene.images, tokio::sync::mpsc::channel(1).1);
     let keeper = tokio::spawn(async move {
         while let Some(request) = images.recv().await {
-            let row = |names| ImageRow { names, id: "sha256:ab".to_owned(), size: 5, created: None };
+            let row =
+                |names| ImageRow { names, id: "sha256:ab".to_owned(), size: 5, created: None, used: None };
             match request {
                 ImageRequest::Load { mut archive, reply } => {
                     let read = tokio::task::spawn_blocking(move || {
@@ -145,6 +146,30 @@ async fn images_go_through_the_door() {
                         if text == "good" { Ok(vec![row(vec![text])]) } else { Err(refused(text)) }
                     });
                     reply.send(answer).unwrap();
+                }
+                ImageRequest::Pull { name, words } => {
+                    let word = match name.as_str() {
+                        "x:1" => PullWord::Done { size: 5 },
+                        _ => PullWord::Failed("no such host".to_owned()),
+                    };
+                    words.send(word).await.unwrap();
+                }
+                ImageRequest::Prune { scope, reply } => {
+                    let gone = if scope == PruneScope::All { 2 } else { 1 };
+                    reply.send(Ok(vec![row(Vec::new()); gone])).unwrap();
+                }
+                ImageRequest::Room { reply } => {
+                    let [images, reclaimable, layers, shared, leftovers] =
+                        [1, 2, 3, 4, 5].map(|count| Amount { count, bytes: 9 });
+                    reply.send(Ok(RoomRow { images, reclaimable, layers, shared, leftovers })).unwrap();
+                }
+                ImageRequest::Verify { name, reply } => {
+                    let (id, damage) = ("sha256:ab".to_owned(), vec!["its layer".to_owned()]);
+                    let names = name.into_iter().collect();
+                    reply.send(Ok(vec![VerifiedRow { names, id, damage, counted: Vec::new() }])).unwrap();
+                }
+                ImageRequest::Export { names, reply } => {
+                    reply.send(Err(ImageFault::Absent(names.join(" and ")))).unwrap();
                 }
                 ImageRequest::List { reply } => reply.send(Ok(vec![row(Vec::new())])).unwrap(),
                 ImageRequest::Remove { name, reply } => reply
@@ -161,6 +186,16 @@ async fn images_go_through_the_door() {
         ("POST", "/carob/v1/images", "good", 200, r#""names":["good"]"#),
         ("POST", "/carob/v1/images", "bad", 400, "not an archive"),
         ("GET", "/carob/v1/images", "", 200, r#""size":5"#),
+        ("POST", "/carob/v1/images/pull?name=x:1", "", 200, r#"{"done":{"size":5}}"#),
+        ("POST", "/carob/v1/images/pull?name=y", "", 200, r#"{"error":"no such host"}"#),
+        ("POST", "/carob/v1/images/pull", "", 400, "name"),
+        ("POST", "/carob/v1/images/prune", "", 200, r#""lastUsed":null,"names":[],"size":5}]}"#),
+        ("POST", "/carob/v1/images/prune?all=true", "", 200, r#""size":5},{"#),
+        ("GET", "/carob/v1/images/df", "", 200, r#""leftovers":{"bytes":9,"count":5}"#),
+        ("GET", "/carob/v1/images/verify", "", 200, r#""damage":["its layer"]"#),
+        ("GET", "/carob/v1/images/verify?name=x:1", "", 200, r#""names":["x:1"]"#),
+        ("GET", "/carob/v1/images/export?names=x:1,y", "", 404, "x:1 and y"),
+        ("GET", "/carob/v1/images/export", "", 400, "names"),
         ("DELETE", "/carob/v1/images?name=x:1", "", 200, "{}"),
         ("DELETE", "/carob/v1/images?name=used", "", 409, "used by pod web"),
         ("DELETE", "/carob/v1/images?name=y", "", 404, "no such image"),
@@ -185,4 +220,51 @@ async fn an_upload_that_is_cut_off_is_no_archive() {
     drop(stream);
     let read = tokio::task::spawn_blocking(move || archive.read_to_end(&mut Vec::new())).await.unwrap();
     assert_eq!(read.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn a_pull_is_told_word_by_word_and_stopped_by_who_goes_away() {
+    let mut scene = Scene::new();
+    let mut stream = tokio::net::UnixStream::connect(scene.dir.join("sock")).await.unwrap();
+    let request = b"POST /carob/v1/images/pull?name=x HTTP/1.1\r\nHost: carob\r\nContent-Length: 0\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let Some(ImageRequest::Pull { words, .. }) = scene.images.recv().await else { panic!("no pull") };
+    words.send(PullWord::Progress { blob: "sha256:ab".to_owned(), done: 1, size: 9 }).await.unwrap();
+    let mut text = String::new();
+    while !text.contains(r#"{"progress":{"blob":"sha256:ab","done":1,"size":9}}"#) {
+        let mut bytes = [0; 512];
+        let count = stream.read(&mut bytes).await.unwrap();
+        assert!(count > 0, "{text}");
+        text += std::str::from_utf8(&bytes[..count]).unwrap();
+    }
+    drop(stream);
+    words.closed().await;
+}
+
+#[tokio::test]
+async fn an_export_that_does_not_come_to_its_end_is_cut_off() {
+    for (ends, expected) in [(true, Some(200_000)), (false, None)] {
+        let mut scene = Scene::new();
+        let mut images = std::mem::replace(&mut scene.images, tokio::sync::mpsc::channel(1).1);
+        let (begun, is_begun) = tokio::sync::oneshot::channel();
+        let keeper = tokio::spawn(async move {
+            let Some(ImageRequest::Export { reply, .. }) = images.recv().await else { panic!("no export") };
+            let (mut sending, outgoing) = Outgoing::new();
+            reply.send(Ok(outgoing)).unwrap();
+            tokio::task::spawn_blocking(move || {
+                sending.write_all(&[7; 200_000]).unwrap();
+                // Cut off any earlier, it would be no answer at all.
+                is_begun.blocking_recv().unwrap();
+                if ends {
+                    sending.end().unwrap();
+                }
+            });
+        });
+        let response = scene.send("GET", "/carob/v1/images/export?names=x", "", "").await;
+        assert_eq!(response.status(), 200);
+        begun.send(()).unwrap();
+        let body = response.into_body().collect().await.ok().map(|body| body.to_bytes().len());
+        assert_eq!(body, expected);
+        keeper.await.unwrap();
+    }
 }

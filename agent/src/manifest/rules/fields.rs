@@ -78,7 +78,7 @@ const SPEC: &[Row] = &[
     never("spec.hostUsers", NO_USER_NAMESPACE).unless(&[Bool(true)]).needs(BOOL),
     kept("spec.hostname"),
     later("spec.hostnameOverride"),
-    noted("spec.imagePullSecrets", "no image is pulled from a registry yet"),
+    kept("spec.imagePullSecrets"),
     noted("spec.nodeName", ONE_NODE),
     noted("spec.nodeSelector", ONE_NODE),
     never("spec.os.name", "this is a Linux box").unless(&[Text("linux")]),

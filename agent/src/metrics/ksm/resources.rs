@@ -1,6 +1,6 @@
 //! What containers ask for and may use, and what the box has, under the names of kube-state-metrics.
 
-use super::{Family, Picture, Series, Subject};
+use super::{super::family::flag, Family, Picture, Series, Subject};
 use crate::pod::{Container, MOST_PODS, Resources, Role};
 
 pub(super) fn families(picture: &Picture) -> Vec<Family> {
@@ -48,13 +48,21 @@ pub(super) fn of_node(picture: &Picture) -> Vec<Family> {
             row("pods", "integer", MOST_PODS as f64),
         ]
     };
-    let ready = [("true", 1.0), ("false", 0.0), ("unknown", 0.0)].map(|(holds, value)| {
-        Series::new([("node", node), ("condition", "Ready"), ("status", holds)], value)
-    });
+    let condition = |name: &'static str, now: &'static str| {
+        ["true", "false", "unknown"].map(|status| {
+            Series::new([("node", node), ("condition", name), ("status", status)], flag(status == now))
+        })
+    };
+    let pressure = if picture.health.images.pressure { "true" } else { "false" };
+    let conditions = [condition("Ready", "true"), condition("DiskPressure", pressure)];
     let info = Series::new([("node", node), ("internal_ip", &picture.address.v4.to_string())], 1.0);
     vec![
         Family::info("kube_node", "The box.", vec![info]),
-        Family::gauge("kube_node_status_condition", "Ready as long as the agent answers.", ready.into()),
+        Family::gauge(
+            "kube_node_status_condition",
+            "Ready as long as the agent answers; DiskPressure while images have no room and none may go.",
+            conditions.into_iter().flatten().collect(),
+        ),
         Family::gauge("kube_node_status_capacity", "What the box has.", amounts()),
         Family::gauge("kube_node_status_allocatable", "What pods may ask for: all of it.", amounts()),
         Family::gauge(

@@ -9,7 +9,8 @@ mod workload;
 
 use super::*;
 use crate::pod::{
-    AttemptId, CgroupId, Container, Pid, PodName, PodUid, Restart, RestartPolicy,
+    Access, AttemptId, CgroupId, Container, Pid, PodName, PodUid, Propagation, Restart, RestartPolicy,
+    Volume, VolumeMount, VolumeSource,
     probe::{Action, Probes},
     status::{BootId, ContainerState, Phase, Readiness, Truth},
     verdict::{Cause, KernelReason, Sender, Source, Verdict},
@@ -96,6 +97,7 @@ fn one(state: State) -> Seen {
         next_attempt: 0,
         ended: Vec::new(),
         image_id: None,
+        supply: Supply::default(),
         counts_from: 0,
         round_from: 0,
         replaced: None,
@@ -171,6 +173,52 @@ fn a_wanted_pod_has_one_answer_in_each_state() {
     check(ALWAYS, &pod(Ready, clearing), T, &[], None);
     let making = Observed { busy: [PodActivity::MakeSandbox].into(), ..pod(Absent, one(State::Idle)) };
     check(ALWAYS, &making, T, &[], None);
+}
+
+/// What is known of the images, their policy, and whether a registry comes first.
+#[test]
+fn what_is_missing_is_pulled_before_the_start() {
+    const PULL: Step = Step::Pull { container: 0, attempt: 1 };
+    use PullPolicy::{Always, IfNotPresent, Never};
+    let rows = [
+        (Supply::Unknown, IfNotPresent, AGAIN),
+        (Supply::Unknown, Never, AGAIN),
+        (Supply::Unknown, Always, PULL),
+        (Supply::Missing, IfNotPresent, PULL),
+        (Supply::Missing, Always, PULL),
+        (Supply::Fetched { attempt: 1 }, IfNotPresent, AGAIN),
+        (Supply::Fetched { attempt: 1 }, Always, AGAIN),
+        (Supply::Fetched { attempt: 0 }, IfNotPresent, AGAIN),
+        (Supply::Fetched { attempt: 0 }, Always, PULL),
+    ];
+    for (supply, policy, expected) in rows {
+        let mut wanted = spec(ALWAYS, 1);
+        let mut seen = pod(Sandbox::Ready, Seen { supply, ..over(0, End::Code(0)) });
+        wanted.containers[0].pull = policy;
+        assert_eq!(plan(&wanted, &seen, T).steps, [expected], "{supply:?} {policy:?}");
+        seen.containers[0].busy = Some(ContainerActivity::Pull);
+        assert_eq!(plan(&wanted, &seen, T).steps, [], "{supply:?} {policy:?}");
+        let stop = Step::StopPull { container: 0 };
+        assert_eq!(plan(&wanted, &deleted(seen), T).steps, [stop], "{supply:?} {policy:?}");
+    }
+}
+
+/// A volume that is made of an image is looked for with the first container that mounts it.
+#[test]
+fn an_image_of_a_volume_is_pulled_for_who_mounts_it() {
+    let mut wanted = spec(ALWAYS, 2);
+    let source = VolumeSource::Image { reference: "models".to_owned(), pull: PullPolicy::Always };
+    wanted.volumes.push(Volume { name: "models".to_owned(), source });
+    wanted.containers[1].mounts.push(VolumeMount {
+        volume: "models".to_owned(),
+        path: "/models".to_owned(),
+        sub_path: None,
+        access: Access::ReadOnly,
+        propagation: Propagation::None,
+    });
+    let mut seen = pod(Sandbox::Ready, one(State::Idle));
+    seen.containers.push(one(State::Idle));
+    assert_eq!(plan(&wanted, &seen, T).steps, [START, Step::Pull { container: 1, attempt: 0 }]);
 }
 
 #[test]
@@ -483,10 +531,25 @@ impl World {
                 self.seen.limits = resize::Limits::Failed(Failure { at: now, ..failure(1) });
             }
             Step::Limit { .. } => self.seen.limits = resize::Limits::Written,
-            Step::Start { container, attempt } => {
+            Step::Pull { container, attempt } => {
                 self.assert_its_turn(container);
                 let seen = &mut self.seen.containers[container];
+                if fails {
+                    seen.state = State::Failed(Failure { at: now, ..failure(1) });
+                } else {
+                    seen.supply = Supply::Fetched { attempt };
+                }
+            }
+            Step::StopPull { .. } => panic!("no pull takes any time here"),
+            Step::Start { container, attempt } => {
+                self.assert_its_turn(container);
+                let misses = self.roll(4) == 0;
+                let seen = &mut self.seen.containers[container];
                 assert_eq!(seen.next_attempt, attempt);
+                if seen.supply != (Supply::Fetched { attempt }) && misses {
+                    seen.supply = Supply::Missing;
+                    return;
+                }
                 assert!(seen.is_clear(), "started over remains: {seen:?}");
                 if fails {
                     seen.state = State::Failed(Failure { at: now, ..failure(1) });

@@ -1,6 +1,7 @@
 //! What configMaps, secrets and the pod itself have to give to containers and volumes, looked up at one moment. Reads
 //! the shelf, not the store; has no effect.
 
+mod credentials;
 mod environment;
 mod fields;
 mod files;
@@ -94,6 +95,7 @@ impl Subject<'_> {
             Step::Start { container, .. } => {
                 Given { env: environment::of(self, *container), at, ..Given::default() }
             }
+            Step::Pull { .. } => Given { credentials: credentials::of(self), at, ..Given::default() },
             Step::MakeSandbox => Given { volumes: self.volumes(), at, ..Given::default() },
             _ => Given::default(),
         }

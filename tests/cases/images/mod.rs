@@ -1,5 +1,9 @@
-//! The image store from outside: archives in, a list out, nothing left of what was refused, and pods that wait for what
-//! is not there.
+//! The image store from outside: archives in and out, nothing left of what was refused, pods that wait for what is not
+//! there, and damage that is noticed.
+
+mod export;
+mod room;
+mod whole;
 
 use std::{
     collections::BTreeMap,
@@ -42,6 +46,15 @@ pub(crate) fn cases() -> Vec<Case> {
         case("what_is_damaged_is_refused_and_leaves_nothing", damaged),
         case("an_image_in_use_stays", in_use),
         case("a_pod_waits_for_its_image_and_others_run_on", awaited),
+        case("what_is_exported_can_be_loaded_and_is_the_same_image", export::same),
+        case("a_damaged_layer_is_named_and_not_used", whole::damaged),
+        case("pruning_keeps_what_a_pod_needs", room::pruned),
+        Case {
+            name: "a_full_disk_costs_images_that_nobody_needs_and_no_pod",
+            mode: Mode::Alone,
+            limit: Duration::from_secs(300),
+            run: room::collected,
+        },
     ]
 }
 
@@ -186,10 +199,12 @@ fn awaited(world: &World) -> Result<()> {
             .replace("carob-work:1", "carob-late:1")
             .replace("imagePullPolicy: Never", &format!("imagePullPolicy: {policy}"))
     };
-    let rows =
-        [("late-never", "Never", "ErrImageNeverPull"), ("late-absent", "IfNotPresent", "ImagePullBackOff")];
+    let rows = [
+        ("late-never", "Never", "ErrImageNeverPull", "not present"),
+        ("late-absent", "IfNotPresent", "ImagePullBackOff", "cannot be pulled"),
+    ];
     let mut pods = Vec::new();
-    for (name, policy, reason) in rows {
+    for (name, policy, reason, word) in rows {
         let pod = Pod::apply(world, name, &manifest(name, policy))?;
         let waiting = world.wait_until(&format!("{name} waits"), PATIENCE, || {
             let waiting = pod.container("main")?["state"]["waiting"].clone();
@@ -197,13 +212,13 @@ fn awaited(world: &World) -> Result<()> {
             Ok(waiting)
         })?;
         let message = waiting["message"].as_str().unwrap_or_default();
-        ensure!(message.contains("carob-late:1") && message.contains("not present"), "it says {message:?}");
+        ensure!(message.contains("carob-late:1") && message.contains(word), "it says {message:?}");
         ensure!(pod.object()?["status"]["phase"] == "Pending", "{name} is not pending");
         pods.push(pod);
     }
     let other = Pod::apply(world, "late-other", &one("late-other", "exit 0", "", ""))?;
     other.end("main", 0)?;
-    load_late(world)?;
+    load_work_as(world, "carob-late:1")?;
     for pod in &pods {
         let end = pod.end("main", 0)?;
         ensure!(end["exitCode"] == 0, "its end is {end}");
@@ -215,17 +230,17 @@ fn awaited(world: &World) -> Result<()> {
 }
 
 /// The workloads' image under another name.
-fn load_late(world: &World) -> Result<()> {
+fn load_work_as(world: &World, name: &str) -> Result<()> {
     let files = world.payload_files("images")?;
     let archive = files.iter().find(|file| file.ends_with("carob-work.tar.gz")).context("no work image")?;
     let script = r#"
         set -e
         rm -rf "$1"; mkdir -p "$1"; cd "$1"
         tar -xzf "$2"
-        sed -i s/carob-work:1/carob-late:1/ manifest.json
+        sed -i "s/carob-work:1/$4/" manifest.json
         tar -cf - * | "$3" image load -
         rm -rf "$1"
     "#;
-    let (dir, archive) = (format!("{WORK}/late"), archive.display().to_string());
-    world.command("sh", &["-c", script, "sh", &dir, &archive, AGENT]).map(drop)
+    let (dir, archive) = (format!("{WORK}/renamed"), archive.display().to_string());
+    world.command("sh", &["-c", script, "sh", &dir, &archive, AGENT, name]).map(drop)
 }
