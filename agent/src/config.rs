@@ -15,6 +15,7 @@ use serde::{Deserialize, de::Error as _};
 use crate::pod::{
     image_gc::{Age, ImageGc, Percent},
     range::{self, Range},
+    range6::{self, Range6},
     registry::Registries,
 };
 
@@ -54,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) node: String,
     /// Where the pods' addresses come from.
     pub(crate) pod_range: Range,
+    /// And their IPv6 addresses, where the box speaks it.
+    pub(crate) pod_range6: Option<Range6>,
     /// When a container's log is rotated, and what stays.
     pub(crate) log_limits: LogLimits,
     /// Bytes of the ring by which the kernel programs tell what is no death.
@@ -119,6 +122,8 @@ struct File {
     node_name: Option<String>,
     #[serde(rename = "podCIDR")]
     pod_range: Option<Range>,
+    #[serde(rename = "podCIDRv6")]
+    pod_range6: Option<range6::Choice>,
     container_log_max_size: Option<Size>,
     container_log_max_files: Option<Files>,
     kernel_ring_size: Option<Ring>,
@@ -224,6 +229,7 @@ impl Config {
             bpffs: root.join("sys/fs/bpf"),
             node: host_name(),
             pod_range: range::DEFAULT,
+            pod_range6: Some(range6::DEFAULT),
             log_limits: LogLimits::default(),
             ring: RING,
             registries: Registries::default(),
@@ -266,6 +272,7 @@ impl Config {
         self.cgroup = cgroup.unwrap_or_else(|| std::mem::take(&mut self.cgroup));
         self.node = node_name.unwrap_or_else(|| std::mem::take(&mut self.node));
         self.pod_range = pod_range.unwrap_or(self.pod_range);
+        self.pod_range6 = file.pod_range6.map_or(self.pod_range6, |range6::Choice(range)| range);
         self.registries = file.registries.unwrap_or_else(|| std::mem::take(&mut self.registries));
         self.auth_file = file.registry_auth_file.unwrap_or_else(|| std::mem::take(&mut self.auth_file));
         self.pulls_at_once = file.max_parallel_image_pulls.map_or(self.pulls_at_once, NonZero::get);

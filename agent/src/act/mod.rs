@@ -6,7 +6,9 @@ pub(crate) mod container;
 mod env_file;
 mod etc;
 pub(crate) mod exec;
+mod firewall;
 pub(crate) mod hook;
+mod host_address;
 pub(crate) mod image;
 pub(crate) mod image_volume;
 mod input;
@@ -36,16 +38,13 @@ mod tools;
 pub(crate) mod usage;
 pub(crate) mod volume;
 
-use std::{
-    net::Ipv4Addr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{
     cgroup,
     kernel::pidfd::PidFd,
     plan::Step,
-    pod::{AttemptId, CgroupId, Pid, Stamp, given::Given, probe::HookKind},
+    pod::{AttemptId, CgroupId, Pid, Stamp, given::Given, network::Address, probe::HookKind},
 };
 use container::{Created, Order};
 use pull::Fetched;
@@ -55,7 +54,7 @@ pub(crate) use tools::Tools;
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The pod's own address, if it has one.
-    SandboxMade(Result<Option<Ipv4Addr>, sandbox::Error>),
+    SandboxMade(Result<Option<Address>, sandbox::Error>),
     SandboxRemoved(Result<(), sandbox::Error>),
     /// Of this spec.
     Limited {

@@ -4,22 +4,30 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex},
 };
 
+pub(crate) use super::host_address::host_address;
 use super::{
     binary::Binary,
+    chain,
     children::Children,
+    firewall::Watch,
     leases::{self, Leases},
     lock,
 };
-use crate::pod::{
-    PodUid, network,
-    port::HostPort,
-    range::{self, Range},
+use crate::{
+    config::Config,
+    pod::{
+        PodUid,
+        network::{self, Address},
+        port::HostPort,
+        range::{self, Range},
+        range6::{self, Range6},
+    },
 };
 
 /// Why a pod is not connected.
@@ -34,6 +42,10 @@ pub(crate) enum Error {
         "podCIDR {range} overlaps the route to {to} by {device}: name a range in config.json that this box does not use"
     )]
     Overlap { range: Range, to: Range, device: String },
+    #[error(
+        "podCIDRv6 {range} overlaps the route to {to} by {device}: name a range in config.json that this box does not use, or \"none\""
+    )]
+    Overlap6 { range: Range6, to: Range6, device: String },
     #[error("the child that changes the network cannot be run")]
     Child {
         #[source]
@@ -44,10 +56,78 @@ pub(crate) enum Error {
     Refused(String),
 }
 
+/// Where the pods' addresses come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ranges {
+    v4: Range,
+    v6: Option<Range6>,
+}
+
+impl Ranges {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { v4: config.pod_range, v6: config.pod_range6 }
+    }
+
+    /// Without IPv6 where the box does not speak it.
+    fn spoken(self) -> Self {
+        Self { v6: self.v6.filter(|_| speaks_ipv6()), ..self }
+    }
+
+    /// Whatever else the box would send there pods would not hear.
+    fn check(self) -> Result<(), Error> {
+        let table = fs::read_to_string("/proc/net/route").unwrap_or_default();
+        if let Some(route) = range::taken(self.v4, &range::routes(&table), network::BRIDGE) {
+            return Err(Error::Overlap { range: self.v4, to: route.to, device: route.device.clone() });
+        }
+        let Some(range) = self.v6 else { return Ok(()) };
+        let table = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+        match range6::taken(range, &range6::routes(&table), network::BRIDGE) {
+            Some(route) => Err(Error::Overlap6 { range, to: route.to, device: route.device.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// As words for the child.
+    fn words(self) -> Vec<String> {
+        let v6 = self.v6.map(|range| format!("--range6={range}"));
+        std::iter::once(format!("--range={}", self.v4)).chain(v6).collect()
+    }
+}
+
+/// Mends the rules now, and whenever somebody has taken them away.
+pub(crate) fn keep_rules(network: Arc<Network>) {
+    tokio::spawn(async move {
+        if let Err(e) = mend_for_ever(&network).await {
+            tracing::warn!(error = %e, "a flush of the packet filter is not noticed: the next pod mends it");
+        }
+    });
+}
+
+async fn mend_for_ever(network: &Arc<Network>) -> io::Result<()> {
+    let watch = Watch::open()?;
+    loop {
+        let network = network.clone();
+        if let Ok(Err(e)) = tokio::task::spawn_blocking(move || network.mend()).await {
+            tracing::warn!(error = %chain(&e), "the rules of the pods' network are not what they have to be");
+        }
+        watch.gone().await?;
+        tracing::info!("somebody has taken the rules of the pods' network away: writing them anew");
+    }
+}
+
+/// Whether this kernel speaks IPv6 and nobody has switched that off.
+pub(crate) fn speaks_ipv6() -> bool {
+    let off = |of: &str| {
+        let file = format!("/proc/sys/net/ipv6/conf/{of}/disable_ipv6");
+        fs::read_to_string(file).is_ok_and(|off| off.trim() == "1")
+    };
+    Path::new("/proc/net/if_inet6").exists() && !off("all") && !off("default")
+}
+
 /// The pods' network.
 #[derive(Debug)]
 pub(crate) struct Network {
-    range: Range,
+    ranges: Ranges,
     dir: PathBuf,
     /// One change at a time: two children would both make the bridge.
     leases: Mutex<Leases>,
@@ -56,8 +136,8 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) fn new(range: Range, dir: PathBuf, binary: Arc<Binary>, children: Arc<Children>) -> Self {
-        Self { range, leases: Mutex::new(Leases::in_dir(dir.clone())), dir, binary, children }
+    pub(crate) fn new(ranges: Ranges, dir: PathBuf, binary: Arc<Binary>, children: Arc<Children>) -> Self {
+        Self { ranges, leases: Mutex::new(Leases::in_dir(dir.clone())), dir, binary, children }
     }
 
     /// Connects the namespace pinned at `namespace`. Idempotent, for a pod in which nothing runs.
@@ -66,43 +146,44 @@ impl Network {
         uid: &PodUid,
         namespace: &Path,
         ports: &[HostPort],
-    ) -> Result<Ipv4Addr, Error> {
+    ) -> Result<Address, Error> {
         let mut leases = lock(&self.leases);
-        let table = fs::read_to_string("/proc/net/route").unwrap_or_default();
-        if let Some(route) = range::taken(self.range, &range::routes(&table), network::BRIDGE) {
-            return Err(Error::Overlap { range: self.range, to: route.to, device: route.device.clone() });
-        }
-        self.cut_off_but(Some(self.range), uid, &leases)?;
-        let address = leases.take(self.range, uid).map_err(|source| Error::Lease { source })?;
+        let ranges = self.ranges.spoken();
+        ranges.check()?;
+        self.cut_off_but(Some(ranges.v4), uid, &leases)?;
         let fault = |source| Error::Lease { source };
+        let v4 = leases.take(ranges.v4, uid).map_err(fault)?;
+        let address = Address { v4, v6: ranges.v6.map(|range| range.beside(v4)) };
+        leases.take_beside(address, uid).map_err(fault)?;
         leases.lead(address, ports).map_err(fault)?;
-        let (range, text) = (self.range.to_string(), address.to_string());
-        let namespace = namespace.display().to_string();
-        let mut words = vec!["up", "--range", &range, "--address", &text, "--namespace", &namespace];
-        let forwards = leases.forwards().map_err(fault)?;
-        words.extend(forwards.iter().flat_map(|forward| ["--forward", forward]));
-        self.change(&words)?;
+        let mut words = vec![format!("--address={v4}"), format!("--namespace={}", namespace.display())];
+        words.extend(ranges.words());
+        self.change("up", words, &leases)?;
         Ok(address)
     }
 
     /// Cuts a pod off and gives its address back. Idempotent.
     pub(crate) fn disconnect(&self, uid: &PodUid) -> Result<(), Error> {
-        self.cut_off_but(None, uid, &lock(&self.leases))
+        let leases = lock(&self.leases);
+        self.cut_off_but(None, uid, &leases)?;
+        // Also if somebody has taken the other one away.
+        leases.give_back_beside(uid).map_err(|source| Error::Lease { source })
     }
 
-    /// The cable first: as long as there is one, its address has an owner.
+    /// The lease last: as long as there is a cable, its address has an owner.
     fn cut_off_but(&self, kept: Option<Range>, uid: &PodUid, leases: &Leases) -> Result<(), Error> {
         let fault = |source| Error::Lease { source };
         for (address, owner) in Leases::all(&self.dir).map_err(fault)? {
-            if owner == *uid && !kept.is_some_and(|range| range.contains(address)) {
-                self.change(&["down", "--address", &address.to_string()])?;
-                if leases.close(address).map_err(fault)? {
-                    let range = self.range.to_string();
-                    let forwards = leases.forwards().map_err(fault)?;
-                    let mut words = vec!["ports", "--range", &range];
-                    words.extend(forwards.iter().flat_map(|forward| ["--forward", forward]));
-                    self.change(&words)?;
+            let IpAddr::V4(v4) = address else { continue };
+            if owner == *uid && !kept.is_some_and(|range| range.contains(v4)) {
+                let v6 = Leases::of(&self.dir, uid).map_err(fault)?.and_then(|address| address.v6);
+                if leases.close(Address { v4, v6 }).map_err(fault)? {
+                    self.change("rules", self.ranges.spoken().words(), leases)?;
                 }
+                // Last what is under way: with the rules still there it would begin anew.
+                let v6 = v6.map(|v6| format!("--address6={v6}"));
+                self.run("down", &[vec![format!("--address={v4}")], v6.into_iter().collect()].concat())?;
+                leases.give_back_beside(uid).map_err(fault)?;
                 leases.give_back(address).map_err(fault)?;
             }
         }
@@ -110,18 +191,35 @@ impl Network {
     }
 
     /// All addresses in use, and whose they are.
-    pub(crate) fn owners(&self) -> Result<BTreeMap<Ipv4Addr, PodUid>, Error> {
+    pub(crate) fn owners(&self) -> Result<BTreeMap<IpAddr, PodUid>, Error> {
         Leases::all(&self.dir).map_err(|source| Error::Lease { source })
     }
 
     /// The address of a pod, if it has one.
-    pub(crate) fn address(&self, uid: &PodUid) -> Option<Ipv4Addr> {
+    pub(crate) fn address(&self, uid: &PodUid) -> Option<Address> {
         Leases::of(&self.dir, uid).ok().flatten()
     }
 
-    fn change(&self, words: &[&str]) -> Result<(), Error> {
+    /// Writes the rules anew, should somebody have taken them away.
+    fn mend(&self) -> Result<(), Error> {
+        let leases = lock(&self.leases);
+        // They come with the first pod.
+        if Leases::all(&self.dir).map_err(|source| Error::Lease { source })?.is_empty() {
+            return Ok(());
+        }
+        self.change("rules", self.ranges.spoken().words(), &leases)
+    }
+
+    /// Also tells the child which ports lead where: it writes all rules anew.
+    fn change(&self, what: &str, mut words: Vec<String>, leases: &Leases) -> Result<(), Error> {
+        let forwards = leases.forwards().map_err(|source| Error::Lease { source })?;
+        words.extend(forwards.iter().map(|forward| format!("--forward={forward}")));
+        self.run(what, &words)
+    }
+
+    fn run(&self, what: &str, words: &[String]) -> Result<(), Error> {
         let mut command = self.binary.command();
-        command.args(["runtime", "network"]).args(words);
+        command.args(["runtime", "network", what]).args(words);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let spawned = self.children.spawn(&mut command);
         let (child, awaited) = spawned.map_err(|source| Error::Child { source })?;
@@ -134,52 +232,4 @@ impl Network {
         let last = said.lines().rev().find(|line| !line.trim().is_empty());
         Err(Error::Refused(last.map_or_else(|| format!("it ended with {}", output.status), str::to_owned)))
     }
-}
-
-/// The address this box has for others: that of its default route, else any of a device that is not the pods', else
-/// its own loopback. Nothing is sent.
-pub(crate) fn host_address() -> Ipv4Addr {
-    by_default_route().or_else(first_of_a_device).unwrap_or(Ipv4Addr::LOCALHOST)
-}
-
-/// Which address the kernel would use to talk to the internet (192.0.2.0/24 is nobody's: RFC 5737).
-fn by_default_route() -> Option<Ipv4Addr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    match socket.local_addr().ok()? {
-        SocketAddr::V4(own) if !own.ip().is_loopback() && !own.ip().is_unspecified() => Some(*own.ip()),
-        _ => None,
-    }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "the list of devices with their addresses is only to be had from the C library"
-)]
-fn first_of_a_device() -> Option<Ipv4Addr> {
-    let mut list: *mut libc::ifaddrs = std::ptr::null_mut();
-    // SAFETY: getifaddrs writes a list's head to the pointer it is given; it is freed below, once.
-    if unsafe { libc::getifaddrs(&raw mut list) } != 0 {
-        return None;
-    }
-    let mut found = None;
-    let mut at = list;
-    // SAFETY: every entry, its name and its address stay valid until freeifaddrs; an address is only read as the
-    // family it says it is of.
-    unsafe {
-        while let Some(entry) = at.as_ref() {
-            let name = std::ffi::CStr::from_ptr(entry.ifa_name).to_string_lossy();
-            let inet =
-                entry.ifa_addr.as_ref().filter(|address| i32::from(address.sa_family) == libc::AF_INET);
-            let plain = entry.ifa_flags & (libc::IFF_UP | libc::IFF_LOOPBACK).cast_unsigned()
-                == libc::IFF_UP.cast_unsigned();
-            if inet.is_some() && plain && name != network::BRIDGE && found.is_none() {
-                let address = entry.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned();
-                found = Some(Ipv4Addr::from_bits(u32::from_be(address.sin_addr.s_addr)));
-            }
-            at = entry.ifa_next;
-        }
-        libc::freeifaddrs(list);
-    }
-    found
 }

@@ -4,7 +4,6 @@
 
 use std::{
     fs, io,
-    net::Ipv4Addr,
     path::{Path, PathBuf},
 };
 
@@ -21,7 +20,7 @@ use super::{
 use crate::{
     cgroup::{self, Cgroup, Limits},
     config::STACK,
-    pod::{MemoryQos, PodUid, Spec, VolumeSource, given::Given, qos, surroundings::Whose},
+    pod::{MemoryQos, PodUid, Spec, VolumeSource, given::Given, network::Address, qos, surroundings::Whose},
 };
 
 /// The pod's own default limit on processes, so that one pod cannot take all pids of the box.
@@ -86,7 +85,7 @@ pub(crate) fn make(
     network: &Network,
     spec: &Spec,
     given: &Given,
-) -> Result<Option<Ipv4Addr>, Error> {
+) -> Result<Option<Address>, Error> {
     let pod = places.pod(&spec.uid);
     cgroups(places, spec).map_err(|source| Error::Cgroup { source })?;
     shared_memory(&pod).map_err(|source| Error::Mounts { source })?;
@@ -102,7 +101,7 @@ pub(crate) fn make(
     Ok(address)
 }
 
-fn connect(network: &Network, spec: &Spec, pod: &PodPlaces) -> Result<Ipv4Addr, Error> {
+fn connect(network: &Network, spec: &Spec, pod: &PodPlaces) -> Result<Address, Error> {
     let namespace = pod.namespaces().join("net");
     network.connect(&spec.uid, &namespace, &spec.host_ports).map_err(|source| Error::Network { source })
 }

@@ -14,7 +14,7 @@ use super::{
     children::Children,
     image, input, last_words, lock,
     log::{self, Pump, Surroundings},
-    network::Network,
+    network::{Network, Ranges},
     places::Places,
     pull::Pulls,
     terminal::Terminal,
@@ -88,7 +88,7 @@ impl Tools {
         let (places, children) = (Places::of(config), Arc::<Children>::default());
         let binary = Binary::seal(&config.run.join("empty")).map_err(|source| Error::Binary { source })?;
         let binary = Arc::new(binary);
-        let network = Network::new(config.pod_range, places.addresses(), binary.clone(), children.clone());
+        let network = Network::new(Ranges::of(config), places.addresses(), binary.clone(), children.clone());
         Ok(Self {
             places,
             images: Arc::new(

@@ -8,7 +8,9 @@ use crate::{
     manifest::{self, allocation},
     picture::{Picture, PodPicture},
     pod::{
-        AttemptId, PodName, PodUid, Role, Stamp, qos,
+        AttemptId, PodName, PodUid, Role, Stamp,
+        network::Address,
+        qos,
         status::{BootId, Condition, ContainerState, ContainerStatus, Ended, Live, Phase, Readiness, Truth},
         verdict::Cause,
     },
@@ -72,13 +74,18 @@ fn status(pod: &PodPicture, picture: &Picture) -> Value {
         ("message", status.message.as_ref().map(|message| json!(message))),
         ("conditions", Some(status.conditions.iter().map(|one| condition(one, pod, picture)).collect())),
         ("startTime", start),
-        ("hostIP", Some(json!(picture.address))),
-        ("hostIPs", Some(json!([{"ip": picture.address}]))),
-        ("podIP", own.map(|address| json!(address))),
-        ("podIPs", own.map(|address| json!([{"ip": address}]))),
+        ("hostIP", Some(json!(picture.address.v4))),
+        ("hostIPs", Some(addresses(picture.address))),
+        ("podIP", own.map(|address| json!(address.v4))),
+        ("podIPs", own.map(addresses)),
         ("initContainerStatuses", (!init.is_empty()).then(|| shown(&init))),
         ("containerStatuses", Some(shown(&main))),
     ])
+}
+
+/// Of both families, the primary one first.
+fn addresses(of: Address) -> Value {
+    of.forms().map(|address| json!({"ip": address})).collect()
 }
 
 fn condition(condition: &Condition, pod: &PodPicture, picture: &Picture) -> Value {

@@ -136,6 +136,11 @@ fn head(pod: &Value, now: Timestamp, page: &mut Page) {
     page.optional(0, "Reason", &of["reason"]);
     page.optional(0, "Message", &of["message"]);
     page.field(0, "IP", of["podIP"].as_str().unwrap_or_default());
+    let all = of["podIPs"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if all.len() > 1 {
+        page.field(0, "IPs", "");
+        all.iter().for_each(|one| page.optional(1, "IP", &one["ip"]));
+    }
     let owners = metadata["ownerReferences"].as_array();
     if let Some(owner) = owners.into_iter().flatten().find(|owner| owner["controller"] == true) {
         page.field(0, "Controlled By", &format!("{}/{}", text(&owner["kind"]), text(&owner["name"])));

@@ -1,7 +1,5 @@
 //! `hostPort` of checked containers, in the agent's own words.
 
-use std::net::Ipv4Addr;
-
 use k8s_openapi::api::core::v1::{ContainerPort, PodSpec};
 
 use crate::pod::port::{HostPort, Protocol};
@@ -26,7 +24,7 @@ pub(super) fn of_host(written: &ContainerPort) -> Option<HostPort> {
             Some("SCTP") => Protocol::Sctp,
             _ => Protocol::Tcp,
         },
-        address: address.map_or(Ok(Ipv4Addr::UNSPECIFIED), str::parse).ok()?,
+        address: address.map(str::parse).transpose().ok()?,
         port: number(written.host_port?)?,
         to: number(written.container_port)?,
     })

@@ -686,8 +686,8 @@ fn probes_and_hooks_are_refused_as_kubernetes_refuses_them() {
             "ports[1].hostPort: 80 is taken by another port of the pod",
         ),
         (
-            "ports: [{containerPort: 80, hostPort: 80, hostIP: \"::1\"}]",
-            "ports[0].hostIP: \"::1\" is not accepted; an IPv4 address is needed",
+            "ports: [{containerPort: 80, hostPort: 80, hostIP: box}]",
+            "ports[0].hostIP: \"box\" is not accepted; an IPv4 or IPv6 address is needed",
         ),
         (
             "livenessProbe: {tcpSocket: {port: 0}}",

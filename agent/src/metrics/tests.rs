@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
     sync::Arc,
     time::Duration,
 };
@@ -19,6 +20,7 @@ use crate::{
     pod::{
         AttemptId, CgroupId, Container, Pid, PodName, PodUid, Role, Spec, Stamp,
         counts::{Counts, Ran, Tally},
+        network::Address,
         probe::ProbeKind,
         status::{
             BootId, Condition, ContainerState, ContainerStatus, Ended, Live, Phase, PodStatus, Readiness,
@@ -111,7 +113,7 @@ fn pod(
     PodPicture {
         spec: Arc::new(spec),
         object: Arc::new(object),
-        address: Some(std::net::Ipv4Addr::new(10, 182, 0, 7)),
+        address: Some(Address { v4: Ipv4Addr::new(10, 182, 0, 7), v6: "fd00::7".parse().ok() }),
         status,
         turned: BTreeMap::new(),
         tallies: Vec::new(),
@@ -204,7 +206,7 @@ pub(super) fn picture() -> Picture {
     let images = ImageDisk { capacity: 8 << 30, available: 1 << 30, pressure: true, collected: 5 };
     let web_name = name("default", "web");
     Picture {
-        address: std::net::Ipv4Addr::new(192, 0, 2, 1),
+        address: Ipv4Addr::new(192, 0, 2, 1).into(),
         node: "a \"box\\\"\nof mine".to_owned(),
         capacity: crate::picture::Capacity { cpu: 4000, memory: 8 << 30 },
         boot: boot(),

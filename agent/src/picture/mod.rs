@@ -5,12 +5,13 @@ pub(crate) mod counted;
 pub(crate) mod meter;
 pub(crate) mod stages;
 
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use self::{counted::Probings, meter::Meter, stages::Stages};
 use crate::pod::{
     PodName, Spec, Stamp,
     counts::Tally,
+    network::Address,
     status::{BootId, PodStatus},
     surroundings::Whose,
 };
@@ -20,7 +21,7 @@ use crate::pod::{
 pub(crate) struct Picture {
     pub(crate) node: String,
     /// The box's own address.
-    pub(crate) address: Ipv4Addr,
+    pub(crate) address: Address,
     pub(crate) capacity: Capacity,
     /// This boot.
     pub(crate) boot: BootId,
@@ -50,7 +51,7 @@ pub(crate) struct PodPicture {
     /// The stored object: metadata and spec as the API shows them (no status).
     pub(crate) object: Arc<serde_json::Value>,
     /// The pod's own address, while it has one.
-    pub(crate) address: Option<Ipv4Addr>,
+    pub(crate) address: Option<Address>,
     pub(crate) status: PodStatus,
     /// Since when each condition is as it is. What was before an agent's start is dated by its containers'.
     pub(crate) turned: BTreeMap<&'static str, Stamp>,
@@ -108,7 +109,7 @@ pub(crate) struct ImageDisk {
 
 impl PodPicture {
     /// The address that others reach the pod under: its own, or on the box's network the box's.
-    pub(crate) fn reached_at(&self, of_box: Ipv4Addr) -> Option<Ipv4Addr> {
+    pub(crate) fn reached_at(&self, of_box: Address) -> Option<Address> {
         match self.spec.surroundings.net {
             Whose::Pods => self.address,
             Whose::Box => Some(of_box),

@@ -82,8 +82,10 @@ pub(crate) fn admit(whole: Room, taken: &[Asked<'_>], waiting: &[Asked<'_>]) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
-    use crate::pod::{Container, Role, port::Forward};
+    use crate::pod::{Container, Role, port::Protocol};
 
     #[test]
     fn pods_come_in_as_far_as_there_is_room() {
@@ -119,11 +121,11 @@ mod tests {
 
     #[test]
     fn a_port_of_the_box_is_for_the_pod_that_came_first() {
-        let port = |text: &str| vec![text.parse::<Forward>().unwrap().from];
+        let port = |protocol, address| vec![HostPort { protocol, address, port: 80, to: 80 }];
         let (one, same, other) = (
-            port("tcp:0.0.0.0:80:10.0.0.1:80"),
-            port("tcp:127.0.0.1:80:10.0.0.1:80"),
-            port("udp:0.0.0.0:80:10.0.0.1:80"),
+            port(Protocol::Tcp, None),
+            port(Protocol::Tcp, Some(Ipv4Addr::LOCALHOST.into())),
+            port(Protocol::Udp, None),
         );
         let asked = |ports| Asked { room: Room::default(), ports };
         let found = admit(Room::default(), &[asked(&one)], &[asked(&same), asked(&other), asked(&other)]);

@@ -1,11 +1,32 @@
-//! What carob calls things on the network. Names only, shared by those who make them and those who look for them.
+//! What carob calls things on the network, shared by those who make them and those who look for them. No I/O.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The bridge that all pods' cables end in.
 pub(crate) const BRIDGE: &str = "carob0";
 /// Our table in the packet filter, family `inet`.
 pub(crate) const TABLE: &str = "carob";
+/// Where somebody is on the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) v4: Ipv4Addr,
+    /// Where there is IPv6.
+    pub(crate) v6: Option<Ipv6Addr>,
+}
+
+impl Address {
+    /// In each family, the first one first: Kubernetes calls it the primary.
+    pub(crate) fn forms(self) -> impl Iterator<Item = IpAddr> {
+        std::iter::once(IpAddr::V4(self.v4)).chain(self.v6.map(IpAddr::V6))
+    }
+}
+
+impl From<Ipv4Addr> for Address {
+    fn from(v4: Ipv4Addr) -> Self {
+        Self { v4, v6: None }
+    }
+}
+
 const CABLE: &str = "carob";
 /// Of an address in hexadecimal.
 const DIGITS: usize = 8;

@@ -1,6 +1,6 @@
 //! What the loop keeps of each pod, and how steps and their outcomes change it. No I/O.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -15,6 +15,7 @@ use crate::{
         AttemptId, CgroupId, Spec, Stamp,
         counts::{Counts, Tally},
         event::Weight,
+        network::Address,
         probe::HookKind,
         status::{BootId, Ended, Live},
         verdict::Why,
@@ -41,7 +42,7 @@ pub(super) struct Kept {
     /// The box has room for it.
     pub(super) admitted: bool,
     /// The pod's own address, while it has one.
-    pub(super) address: Option<Ipv4Addr>,
+    pub(super) address: Option<Address>,
     /// What it asks for, if that is not what it was given.
     pub(super) asked: Option<Spec>,
     /// Of each container of the spec, in its order.

@@ -113,6 +113,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     agent.prune().await;
     agent.read_manifests().await;
     agent.look_for_archives();
+    act::network::keep_rules(agent.tools.network.clone());
     images::check_once(&agent.tools, &agent.config.run);
     notifier.say("READY=1\nSTATUS=pods are looked after");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");

@@ -1,8 +1,6 @@
 //! The loop's part in configMaps, secrets and the downward API: reads the objects, wakes what waits for one, and has the
 //! files of running pods rewritten when what they show has changed.
 
-use std::net::IpAddr;
-
 use super::{
     Agent, Note, clock,
     given::{Addresses, Node, Shelf, Subject},
@@ -11,7 +9,7 @@ use super::{
 use crate::{
     act::{chain, network, projection, volume},
     plan::{Failure, Sandbox, State, Step},
-    pod::{Stamp, source::ConfigKind, surroundings::Whose},
+    pod::{Stamp, network::Address, source::ConfigKind, surroundings::Whose},
     store::{self, Kind},
 };
 
@@ -32,7 +30,7 @@ impl Kept {
             Whose::Pods => self.address,
             Whose::Box => Some(host),
         };
-        Addresses { pod: pod.map(IpAddr::from).into_iter().collect(), host: vec![host.into()] }
+        Addresses { pod: pod.into_iter().flat_map(Address::forms).collect(), host: host.forms().collect() }
     }
 
     /// The pod as one to look things up for.

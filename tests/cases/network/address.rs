@@ -3,11 +3,10 @@
 use std::{
     fs,
     net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{address, devices_and_rules};
 use crate::{
@@ -62,61 +61,6 @@ fn shown(world: &World, pod: &Pod<'_>, address: &str) -> Result<()> {
     Ok(())
 }
 
-/// A second machine beside the box, which knows no way back to the pods.
-struct Outside<'w> {
-    world: &'w World,
-    server: Option<Child>,
-}
-
-const LOG: &str = "/tmp/outside.log";
-
-impl<'w> Outside<'w> {
-    fn made(world: &'w World) -> Result<Self> {
-        let outside = Self { world, server: None };
-        for words in [
-            "netns add out",
-            "link add out0 type veth peer name eth0 netns out",
-            "address add 192.0.2.1/24 dev out0",
-            "link set out0 up",
-            "-n out address add 192.0.2.2/24 dev eth0",
-            "-n out link set eth0 up",
-        ] {
-            world.command("ip", &words.split(' ').collect::<Vec<_>>())?;
-        }
-        Ok(outside)
-    }
-
-    /// Serves on port 80 and writes down who asks.
-    fn serve(&mut self) -> Result<()> {
-        let log = fs::File::create(LOG)?;
-        let words = "netns exec out busybox httpd -f -v -p 80 -h /etc";
-        let server = Command::new("ip").args(words.split(' ')).stdout(Stdio::null()).stderr(log).spawn();
-        self.server = Some(server.context("start a server outside")?);
-        Ok(())
-    }
-}
-
-impl Drop for Outside<'_> {
-    fn drop(&mut self) {
-        if let Some(server) = &mut self.server {
-            drop(server.kill().and_then(|()| server.wait()));
-        }
-        // Best effort: its cable goes with it.
-        drop(self.world.command("ip", &["netns", "delete", "out"]));
-    }
-}
-
-pub(super) fn leaving(world: &World) -> Result<()> {
-    let mut outside = Outside::made(world)?;
-    outside.serve()?;
-    let script = "until wget -q -O - http://192.0.2.2/hostname; do sleep 0.2; done; exec /work sleep";
-    let pod = Pod::apply(world, "leaves", &manifest("leaves", "", &[shell("main", script, "")]))?;
-    pod.await_log("main", "carob-guest")?;
-    let seen = fs::read_to_string(LOG)?;
-    ensure!(seen.contains("192.0.2.1") && !seen.contains("10.182."), "outside sees {seen}");
-    Ok(())
-}
-
 /// Pods of which a part has gone before are taken away like whole ones.
 pub(super) fn nothing_is_left(world: &World) -> Result<()> {
     ready(world)?;
@@ -138,7 +82,7 @@ pub(super) fn nothing_is_left(world: &World) -> Result<()> {
     }
     let (during, _) = devices_and_rules(world)?;
     ensure!(
-        during.len() == before.0.len() + 4 && leases()? == leases_before + 4,
+        during.len() == before.0.len() + 4 && leases()? == leases_before + 8,
         "four pods have {during:?}"
     );
     let cable = |number: usize| -> Result<String> {

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
-use super::address;
+use super::{address, address6};
 use crate::{
     cases::pod::{manifest, shell},
     pods::Pod,
@@ -63,14 +63,14 @@ pub(super) fn written(world: &World) -> Result<()> {
         (
             "plain",
             more.to_owned(),
-            format!("{HOSTS}ADDRESS\tplain\n"),
+            format!("{HOSTS}ADDRESS\tplain\nIPV6\tplain\n"),
             "nameserver 192.0.2.53\nnameserver 192.0.2.54\nsearch shop.example\noptions ndots:5\n",
             "plain",
         ),
         (
             "named",
             format!("{full}{alias}"),
-            format!("{HOSTS}ADDRESS\t{fqdn}\ttill\n{added}"),
+            format!("{HOSTS}ADDRESS\t{fqdn}\ttill\nIPV6\t{fqdn}\ttill\n{added}"),
             "nameserver 192.0.2.1\nsearch a.example\noptions ndots:2 rotate\n",
             fqdn,
         ),
@@ -85,7 +85,10 @@ pub(super) fn written(world: &World) -> Result<()> {
     for (name, spec, hosts, resolv, host) in rows {
         let pod = Pod::apply(world, name, &manifest(name, &spec, &[shell("main", SCRIPT, "")]))?;
         pod.await_log("main", "== end\n")?;
-        let hosts = hosts.replace("ADDRESS", &address(world, &pod)?);
+        let own = |hosts: String| -> Result<String> {
+            Ok(hosts.replace("ADDRESS", &address(world, &pod)?).replace("IPV6", &address6(world, &pod)?))
+        };
+        let hosts = if hosts.contains("IPV6") { own(hosts)? } else { hosts };
         let expected = format!(
             "== hosts\n{hosts}== resolv.conf\n{resolv}== hostname\n{host}\n== kernel\n{host}\n{host}\n== end\n"
         );

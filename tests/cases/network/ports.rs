@@ -74,6 +74,32 @@ fn udp(world: &World) -> Result<()> {
     })
 }
 
+/// A client that sends from one port for ever meets the pod that has the port now, not the memory of the one before.
+pub(super) fn flow_moves_on(world: &World) -> Result<()> {
+    let port = "      ports: [{ containerPort: 5353, hostPort: 5354, protocol: UDP }]\n";
+    let echo = |name: &str| -> Result<Pod<'_>> {
+        let script = "exec /work serve 5353 1000";
+        let pod = Pod::apply(world, name, &manifest(name, "", &[shell("main", script, port)]))?;
+        pod.await_log("main", "serving")?;
+        Ok(pod)
+    };
+    let client = UdpSocket::bind("0.0.0.0:0")?;
+    client.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let echoed = || {
+        client.send_to(b"hello", (BOX, 5354))?;
+        let mut answer = [0; 16];
+        let length = client.recv(&mut answer)?;
+        ensure!(&answer[..length] == b"hello", "it says {answer:?}");
+        Ok(())
+    };
+    let first = echo("flow-first")?;
+    world.wait_until("the first pod answers", PATIENCE, echoed)?;
+    first.delete()?;
+    let _second = echo("flow-second")?;
+    // Each try refreshes what the kernel remembers: waiting alone never mends it.
+    world.wait_until("the second pod answers", Duration::from_secs(10), echoed)
+}
+
 /// "validates that there is no conflict between pods with same hostPort but different hostIP and protocol", and the
 /// other way round.
 pub(super) fn conflict(world: &World) -> Result<()> {

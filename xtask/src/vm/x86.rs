@@ -34,7 +34,8 @@ pub(crate) const MACHINE: &[&str] = &[
     "-device",
     "virtio-blk-pci,drive=payload",
     "-netdev",
-    "user,id=net,restrict=on",
+    // No IPv6: QEMU would announce itself as a router.
+    "user,id=net,restrict=on,ipv6=off",
     "-device",
     "virtio-net-pci,netdev=net,romfile=",
     "-device",

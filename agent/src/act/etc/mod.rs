@@ -9,6 +9,7 @@ use std::{fs, io, net::Ipv4Addr, path::PathBuf};
 use super::places::PodPlaces;
 use crate::pod::{
     Spec,
+    network::Address,
     surroundings::{HostAlias, Resolver, Whose},
 };
 
@@ -22,7 +23,7 @@ const UPSTREAM_RESOLV: &str = "/run/systemd/resolve/resolv.conf";
 pub(crate) fn write(
     pod: &PodPlaces,
     spec: &Spec,
-    address: Option<Ipv4Addr>,
+    address: Option<Address>,
 ) -> Result<(), (PathBuf, io::Error)> {
     let around = &spec.surroundings;
     let host = hostname(spec);
@@ -70,11 +71,12 @@ fn box_resolv() -> String {
     if upstream.is_empty() { own } else { upstream }
 }
 
-fn hosts(host: &str, domain: Option<&str>, address: Option<Ipv4Addr>) -> String {
-    let address = address.unwrap_or(Ipv4Addr::LOCALHOST);
+fn hosts(host: &str, domain: Option<&str>, address: Option<Address>) -> String {
+    let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
     // A kernel name with its domain in it is both names already.
     let short = domain.and_then(|domain| host.strip_suffix(domain)?.strip_suffix('.')).unwrap_or(host);
     let names = domain.map_or(short.to_owned(), |domain| format!("{short}.{domain}\t{short}"));
+    let own: String = address.forms().map(|address| format!("{address}\t{names}\n")).collect();
     format!(
         "# Kubernetes-managed hosts file.\n\
          127.0.0.1\tlocalhost\n\
@@ -83,7 +85,7 @@ fn hosts(host: &str, domain: Option<&str>, address: Option<Ipv4Addr>) -> String 
          fe00::0\tip6-mcastprefix\n\
          fe00::1\tip6-allnodes\n\
          fe00::2\tip6-allrouters\n\
-         {address}\t{names}\n"
+         {own}"
     )
 }
 
@@ -101,12 +103,14 @@ mod tests {
 
     #[test]
     fn the_last_line_of_hosts_is_the_pods_own() {
-        let own = Some(Ipv4Addr::new(10, 182, 0, 7));
+        let v4 = Address::from(Ipv4Addr::new(10, 182, 0, 7));
+        let (own, both) = (Some(v4), Some(Address { v6: Some("fd00::7".parse().unwrap()), ..v4 }));
         let rows = [
             ("web", None, own, "10.182.0.7\tweb"),
             ("web", Some("s.n.svc.x"), own, "10.182.0.7\tweb.s.n.svc.x\tweb"),
             ("web.s.n.svc.x", Some("s.n.svc.x"), own, "10.182.0.7\tweb.s.n.svc.x\tweb"),
             ("web", None, None, "127.0.0.1\tweb"),
+            ("web", Some("x"), both, "fd00::7\tweb.x\tweb"),
         ];
         for (host, domain, address, expected) in rows {
             assert_eq!(hosts(host, domain, address).lines().last(), Some(expected));

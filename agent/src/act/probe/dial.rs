@@ -45,9 +45,9 @@ impl Target {
             (None, Some(address)) => {
                 // From inside no route and no rule of the box is in the way.
                 let namespace = Some(tools.places.pod(pod).namespaces().join("net"));
-                Self { namespace, host: Host::Address(address.into()), pause }
+                Self { namespace, host: Host::Address(address.v4.into()), pause }
             }
-            (None, None) => of_box(Host::Address(network::host_address().into())),
+            (None, None) => of_box(Host::Address(network::host_address().v4.into())),
         }
     }
 

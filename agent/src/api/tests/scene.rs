@@ -57,7 +57,7 @@ pub(in crate::api) fn boot() -> BootId {
 /// A picture without pods.
 pub(in crate::api) fn picture() -> Picture {
     Picture {
-        address: std::net::Ipv4Addr::new(192, 0, 2, 1),
+        address: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
         node: "box".to_owned(),
         capacity: crate::picture::Capacity::default(),
         boot: boot(),
@@ -84,7 +84,10 @@ pub(in crate::api) fn object(name: &str, containers: &[&str]) -> Value {
 pub(in crate::api) fn pod_picture(object: &Value, containers: Vec<ContainerStatus>) -> PodPicture {
     let uid = PodUid(object["metadata"]["uid"].as_str().unwrap().to_owned());
     PodPicture {
-        address: Some(std::net::Ipv4Addr::new(10, 182, 0, 7)),
+        address: Some(crate::pod::network::Address {
+            v4: std::net::Ipv4Addr::new(10, 182, 0, 7),
+            v6: Some(std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 7)),
+        }),
         spec: Arc::new(manifest::spec(object, uid).unwrap()),
         object: Arc::new(object.clone()),
         status: PodStatus {

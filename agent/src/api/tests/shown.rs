@@ -31,7 +31,7 @@ fn a_status_has_kubernetes_form() {
         "hostIP": "192.0.2.1",
         "hostIPs": [{"ip": "192.0.2.1"}],
         "podIP": "10.182.0.7",
-        "podIPs": [{"ip": "10.182.0.7"}],
+        "podIPs": [{"ip": "10.182.0.7"}, {"ip": "fd00::7"}],
         "qosClass": "BestEffort",
         "containerStatuses": [{
             "name": "c", "image": "busybox:1", "imageID": "", "containerID": "carob://uid-web_c_1",

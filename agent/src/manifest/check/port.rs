@@ -1,6 +1,6 @@
 //! `ports` of containers: names, numbers, and which port of the box each wants.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{ContainerPort, PodSpec};
 
@@ -25,9 +25,9 @@ pub(super) fn check(ports: &[ContainerPort], spec: &PodSpec, at: &Path<'_>, find
             }
         }
         if let Some(address) = one.host_ip.as_deref().filter(|address| !address.is_empty())
-            && address.parse::<Ipv4Addr>().is_err()
+            && address.parse::<IpAddr>().is_err()
         {
-            findings.rejected(&at.field("hostIP"), address, "an IPv4 address");
+            findings.rejected(&at.field("hostIP"), address, "an IPv4 or IPv6 address");
         }
         if let Some(name) = one.name.as_deref().filter(|name| !name.is_empty()) {
             check_name(name, &names::PORT, &at.field("name"), findings);

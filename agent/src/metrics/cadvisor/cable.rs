@@ -39,7 +39,7 @@ pub(super) fn families(picture: &Picture, links: &Path) -> Vec<Family> {
 }
 
 fn address(pod: &PodPicture) -> Option<Ipv4Addr> {
-    pod.address.filter(|_| pod.spec.surroundings.net == Whose::Pods)
+    pod.address.filter(|_| pod.spec.surroundings.net == Whose::Pods).map(|address| address.v4)
 }
 
 fn count(links: &Path, address: Ipv4Addr, counter: &str) -> Option<u64> {

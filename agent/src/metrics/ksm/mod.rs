@@ -5,7 +5,7 @@ mod container;
 mod resources;
 mod state;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde_json::Value;
 
@@ -14,6 +14,7 @@ use crate::{
     picture::{Picture, PodPicture},
     pod::{
         RestartPolicy, Stamp,
+        network::Address,
         status::{Phase, Truth},
     },
 };
@@ -22,6 +23,7 @@ pub(super) fn families(picture: &Picture) -> Vec<Family> {
     let mut families = vec![
         Family::gauge("kube_namespace_status_phase", "Namespaces that have a pod.", namespaces(picture)),
         Family::info("kube_pod", "What a pod is and who made it.", of_pods(picture, info)),
+        Family::gauge("kube_pod_ips", "1 for each address of a pod.", of_pods(picture, ips)),
         Family::gauge(
             "kube_pod_owner",
             "The objects that own a pod; empty if none does.",
@@ -118,10 +120,10 @@ fn info(pod: Subject<'_>) -> Vec<Series> {
     let host_network = pod.pod.object.pointer("/spec/hostNetwork").and_then(Value::as_bool).unwrap_or(false);
     let (kind, name) =
         pod.owners().find(|owner| owner.controls).map_or(("", ""), |owner| (owner.kind, owner.name));
-    let host_ip = pod.picture.address.to_string();
+    let host_ip = pod.picture.address.v4.to_string();
     // Empty until the pod is on the network.
     let pod_ip =
-        pod.pod.reached_at(pod.picture.address).map(|address| address.to_string()).unwrap_or_default();
+        pod.pod.reached_at(pod.picture.address).map(|address| address.v4.to_string()).unwrap_or_default();
     let labels = [
         ("host_ip", &*host_ip),
         ("pod_ip", &*pod_ip),
@@ -132,6 +134,15 @@ fn info(pod: Subject<'_>) -> Vec<Series> {
         ("host_network", truth(host_network)),
     ];
     vec![pod.series(labels, 1.0)]
+}
+
+fn ips(pod: Subject<'_>) -> Vec<Series> {
+    let address = pod.pod.reached_at(pod.picture.address);
+    let series = |ip: IpAddr| {
+        let family = if ip.is_ipv4() { "4" } else { "6" };
+        pod.series([("ip", &*ip.to_string()), ("ip_family", family)], 1.0)
+    };
+    address.into_iter().flat_map(Address::forms).map(series).collect()
 }
 
 /// `KubePodNotReady` joins on this: a pod without it can never raise that alert.

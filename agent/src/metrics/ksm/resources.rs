@@ -55,7 +55,7 @@ pub(super) fn of_node(picture: &Picture) -> Vec<Family> {
     };
     let pressure = if picture.health.images.pressure { "true" } else { "false" };
     let conditions = [condition("Ready", "true"), condition("DiskPressure", pressure)];
-    let info = Series::new([("node", node), ("internal_ip", &picture.address.to_string())], 1.0);
+    let info = Series::new([("node", node), ("internal_ip", &picture.address.v4.to_string())], 1.0);
     vec![
         Family::info("kube_node", "The box.", vec![info]),
         Family::gauge(

@@ -3,15 +3,17 @@
 
 use std::{
     fs::{self, File},
-    io,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
 };
 
 use rtnetlink::{
     Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder, new_connection,
-    packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage},
+    packet_route::{
+        address::{AddressAttribute, AddressFlags},
+        link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage},
+    },
 };
 use rustix::{
     io::Errno,
@@ -19,18 +21,27 @@ use rustix::{
     thread::{ThreadNameSpaceType, move_into_thread_name_spaces},
 };
 
-use super::Error;
-use crate::pod::{network, range::Range};
+use super::{Error, settings};
+use crate::pod::{network, range::Range, range6::Range6};
 
 /// The pod's end.
 const INSIDE: &str = "eth0";
 
 /// Connects a pod. What of it is there already is made anew: nobody uses it yet.
-pub(super) async fn up(range: Range, address: Ipv4Addr, namespace: &Path) -> Result<(), Error> {
+pub(super) async fn up(
+    range: Range,
+    range6: Option<Range6>,
+    address: Ipv4Addr,
+    namespace: &Path,
+) -> Result<(), Error> {
     let inside = File::open(namespace)
         .map_err(|source| Error::System { step: "open the pod's network namespace", source })?;
     let outside = connect().await?;
     let bridge = bridge(&outside, range).await?;
+    let way_out6 = match range6 {
+        Some(range6) => speak_ipv6(&outside, bridge, range6, range.gateway()).await?,
+        None => false,
+    };
     let name = network::cable(address);
     delete(&outside, &name).await?;
     clear_inside(&inside).await?;
@@ -43,13 +54,19 @@ pub(super) async fn up(range: Range, address: Ipv4Addr, namespace: &Path) -> Res
     outside.link().set_port(port).execute().await.map_err(link("set up the pod's port of the bridge"))?;
     let cable = LinkUnspec::new_with_name(&name).up().build();
     outside.link().change(cable).execute().await.map_err(link("switch the pod's cable on"))?;
-    furnish(&inside, range, address).await
+    let _back = Visit::to(&inside)?;
+    let pod = connect().await?;
+    let device = furnish(&pod, range, address).await?;
+    match range6 {
+        Some(range6) => furnish6(&pod, device, range6, address, way_out6.then_some(range.gateway())).await,
+        None => Ok(()),
+    }
 }
 
 /// What the box sends to its own 127.0.0.1 may be led to a pod.
 pub(super) fn open_loopback() -> Result<(), Error> {
     let step = "open the way from 127.0.0.1 to the pods (net.ipv4.conf.carob0.route_localnet)";
-    sysctl("ipv4/conf/carob0/route_localnet", "1").map_err(|source| Error::System { step, source })
+    settings::write("ipv4/conf/carob0/route_localnet", "1").map_err(|source| Error::System { step, source })
 }
 
 /// Cuts a pod off; fine if it never was connected, or its namespace is gone and took the cable with it.
@@ -82,19 +99,33 @@ async fn bridge(outside: &Handle, range: Range) -> Result<u32, Error> {
     let bridge =
         index(network::BRIDGE)?.ok_or(Error::Lacking { step, what: "the bridge it has just made" })?;
     // What a pod says of IPv6 routes is not for the box to believe. Absent without IPv6: then nobody says any.
-    let _ = sysctl("ipv6/conf/carob0/accept_ra", "0");
+    let _ = settings::write("ipv6/conf/carob0/accept_ra", "0");
     let gateway = outside.address().add(bridge, IpAddr::V4(range.gateway()), range.bits());
     gateway.replace().execute().await.map_err(link("give the bridge carob0 its address"))?;
     let on = LinkUnspec::new_with_index(bridge).up().build();
     outside.link().change(on).execute().await.map_err(link("switch the bridge carob0 on"))?;
-    // Writing it resets settings of single devices, so only if need be.
-    let forward = "ipv4/ip_forward";
-    if fs::read_to_string(Path::new("/proc/sys/net").join(forward)).is_ok_and(|on| on.trim() == "1") {
-        return Ok(bridge);
-    }
-    sysctl(forward, "1")
-        .map_err(|source| Error::System { step: "switch forwarding on (net.ipv4.ip_forward)", source })?;
+    settings::forward()?;
     Ok(bridge)
+}
+
+/// The bridge's other address, and whether the box leads IPv6 on.
+async fn speak_ipv6(outside: &Handle, bridge: u32, range: Range6, gateway: Ipv4Addr) -> Result<bool, Error> {
+    let step = "give the bridge carob0 its IPv6 address";
+    add_at_once(outside, bridge, range.beside(gateway), range.bits(), step).await?;
+    settings::forward6()
+}
+
+/// Nobody is asked whether he has the address already: it is ours to give away.
+async fn add_at_once(
+    to: &Handle,
+    device: u32,
+    address: Ipv6Addr,
+    bits: u8,
+    step: &'static str,
+) -> Result<(), Error> {
+    let mut adding = to.address().add(device, IpAddr::V6(address), bits).replace();
+    adding.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    adding.execute().await.map_err(link(step))
 }
 
 /// Both ends of a cable in one message; the pod's is born where it belongs.
@@ -119,19 +150,35 @@ async fn clear_inside(inside: &File) -> Result<(), Error> {
 }
 
 /// The pod's side: address, on, and the way out.
-async fn furnish(inside: &File, range: Range, address: Ipv4Addr) -> Result<(), Error> {
-    let _back = Visit::to(inside)?;
-    let pod = connect().await?;
+async fn furnish(pod: &Handle, range: Range, address: Ipv4Addr) -> Result<u32, Error> {
     let step = "set up eth0 of the pod";
     let device = index(INSIDE)?.ok_or(Error::Lacking { step, what: "the cable's other end" })?;
     // Other pods on the bridge are not to be believed either.
-    let _ = sysctl("ipv6/conf/eth0/accept_ra", "0");
+    let _ = settings::write("ipv6/conf/eth0/accept_ra", "0");
+    // No wait before its own address for the cable counts: nobody else is behind it.
+    let _ = settings::write("ipv6/conf/eth0/accept_dad", "0");
     let own = pod.address().add(device, IpAddr::V4(address), range.bits());
     own.execute().await.map_err(link("give the pod its address"))?;
     let on = LinkUnspec::new_with_index(device).up().build();
     pod.link().change(on).execute().await.map_err(link(step))?;
     let out = RouteMessageBuilder::<Ipv4Addr>::new().gateway(range.gateway()).build();
-    pod.route().add(out).execute().await.map_err(link("give the pod its default route"))
+    pod.route().add(out).execute().await.map_err(link("give the pod its default route"))?;
+    Ok(device)
+}
+
+/// The same for IPv6. Without a way out of the box the pod is not told of any: what it asks for there fails at once.
+async fn furnish6(
+    pod: &Handle,
+    device: u32,
+    range: Range6,
+    address: Ipv4Addr,
+    gateway: Option<Ipv4Addr>,
+) -> Result<(), Error> {
+    let step = "give the pod its IPv6 address";
+    add_at_once(pod, device, range.beside(address), range.bits(), step).await?;
+    let Some(gateway) = gateway else { return Ok(()) };
+    let out = RouteMessageBuilder::<Ipv6Addr>::new().gateway(range.beside(gateway)).build();
+    pod.route().add(out).execute().await.map_err(link("give the pod its IPv6 default route"))
 }
 
 /// A stay in another network namespace, until it is dropped.
@@ -188,11 +235,6 @@ fn index(name: &str) -> Result<Option<u32>, Error> {
         Err(Errno::NODEV) => Ok(None),
         Err(e) => Err(Error::System { step: "look for a network device", source: e.into() }),
     }
-}
-
-/// Settings of the namespace this thread is in.
-fn sysctl(key: &str, value: &str) -> io::Result<()> {
-    fs::write(Path::new("/proc/sys/net").join(key), value)
 }
 
 fn link(step: &'static str) -> impl Fn(rtnetlink::Error) -> Error {

@@ -3,15 +3,21 @@
 //!
 //! Which address a pod has is not decided here. Everything can be repeated: what is half there is made anew.
 
+mod flows;
 mod links;
 mod ports;
 mod rules;
+mod settings;
 
-use std::{net::Ipv4Addr, path::PathBuf, process::ExitCode};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::Subcommand;
 
-use crate::pod::{port::Forward, range::Range};
+use crate::pod::{network::Address, port::Forward, range::Range, range6::Range6};
 
 /// What is to be done to the network.
 #[derive(Debug, Subcommand)]
@@ -21,6 +27,9 @@ pub(crate) enum Change {
         /// All pods' addresses.
         #[arg(long)]
         range: Range,
+        /// Of IPv6, if they are to have any.
+        #[arg(long)]
+        range6: Option<Range6>,
         #[arg(long)]
         address: Ipv4Addr,
         /// The file the pod's network namespace is pinned as.
@@ -34,11 +43,15 @@ pub(crate) enum Change {
     Down {
         #[arg(long)]
         address: Ipv4Addr,
+        #[arg(long)]
+        address6: Option<Ipv6Addr>,
     },
-    /// Leads other ports of the box to pods.
-    Ports {
+    /// Writes the box's rules anew.
+    Rules {
         #[arg(long)]
         range: Range,
+        #[arg(long)]
+        range6: Option<Range6>,
         #[arg(long)]
         forward: Vec<Forward>,
     },
@@ -87,14 +100,17 @@ pub(super) fn run(change: &Change) -> ExitCode {
 
 async fn carry_out(change: &Change) -> Result<(), Error> {
     match change {
-        Change::Up { range, address, namespace, forward } => {
+        Change::Up { range, range6, address, namespace, forward } => {
             // First the rules: they fail most often, and nothing is left of a pod that has not begun.
-            rules::write(*range, forward)?;
-            links::up(*range, *address, namespace).await?;
+            rules::write(*range, *range6, forward)?;
+            links::up(*range, *range6, *address, namespace).await?;
             if forward.is_empty() { Ok(()) } else { links::open_loopback() }
         }
-        Change::Ports { range, forward } => rules::write(*range, forward),
-        Change::Down { address } => links::down(*address).await,
+        Change::Rules { range, range6, forward } => rules::write(*range, *range6, forward),
+        Change::Down { address, address6 } => {
+            links::down(*address).await?;
+            Address { v4: *address, v6: *address6 }.forms().try_for_each(flows::forget)
+        }
         Change::Remove => {
             links::remove().await?;
             rules::remove()

@@ -13,7 +13,7 @@ use nftables::{
 };
 
 use super::{Error, ports};
-use crate::pod::{network, port::Forward, range::Range};
+use crate::pod::{network, port::Forward, range::Range, range6::Range6};
 
 /// Where `nft` may be: the child's environment is empty.
 const PLACES: [&str; 5] = ["/usr/sbin/nft", "/sbin/nft", "/usr/local/sbin/nft", "/usr/bin/nft", "/bin/nft"];
@@ -21,10 +21,9 @@ pub(super) const LEAVING: &str = "leaving";
 /// `srcnat`: after all that filters.
 const PRIORITY: i32 = 100;
 
-/// Makes the table what it has to be, whatever it was: one transaction, so that no packet meets half of it. Somebody
-/// who flushes all rules of the box undoes it until the next pod is connected.
-pub(super) fn write(range: Range, forwards: &[Forward]) -> Result<(), Error> {
-    apply(whole(range, forwards), "written")
+/// Makes the table what it has to be, whatever it was: one transaction, so that no packet meets half of it.
+pub(super) fn write(range: Range, range6: Option<Range6>, forwards: &[Forward]) -> Result<(), Error> {
+    apply(whole(range, range6, forwards), "written")
 }
 
 /// Takes the table away; fine if it is gone, or if `nft` is.
@@ -50,24 +49,61 @@ fn apply(batch: Batch<'_>, step: &'static str) -> Result<(), Error> {
     })
 }
 
-fn whole(range: Range, forwards: &[Forward]) -> Batch<'static> {
+fn whole(range: Range, range6: Option<Range6>, forwards: &[Forward]) -> Batch<'static> {
     let mut batch = Batch::new();
     batch.add(NfListObject::Table(table()));
     batch.delete(NfListObject::Table(table()));
     batch.add(NfListObject::Table(table()));
     batch.add_cmd(NfCmd::Add(NfListObject::Chain(chain(LEAVING, NfHook::Postrouting, PRIORITY))));
-    let pods = || prefix(&range.first().to_string(), range.bits());
-    let expr = vec![
-        compare(address("saddr"), Operator::EQ, pods()),
-        compare(address("daddr"), Operator::NEQ, pods()),
-        // Multicast does not leave the bridge.
-        compare(address("daddr"), Operator::NEQ, prefix("224.0.0.0", 4)),
-        compare(device("oifname"), Operator::NEQ, Expression::String(network::BRIDGE.into())),
-        Statement::Masquerade(None),
-    ];
-    batch.add(rule(LEAVING, expr));
-    ports::add(&mut batch, range, forwards);
+    let all = families(range, range6);
+    for family in &all {
+        let expr = vec![
+            compare(family.address("saddr"), Operator::EQ, family.pods()),
+            compare(family.address("daddr"), Operator::NEQ, family.pods()),
+            // Multicast does not leave the bridge.
+            compare(family.address("daddr"), Operator::NEQ, family.multicast()),
+            compare(device("oifname"), Operator::NEQ, Expression::String(network::BRIDGE.into())),
+            Statement::Masquerade(None),
+        ];
+        batch.add(rule(LEAVING, expr));
+    }
+    ports::add(&mut batch, &all, forwards);
     batch
+}
+
+/// What the rules say once for each family.
+pub(super) enum Family {
+    V4(Range),
+    V6(Range6),
+}
+
+fn families(range: Range, range6: Option<Range6>) -> Vec<Family> {
+    std::iter::once(Family::V4(range)).chain(range6.map(Family::V6)).collect()
+}
+
+impl Family {
+    /// All pods' addresses.
+    pub(super) fn pods(&self) -> Expression<'static> {
+        match self {
+            Self::V4(range) => prefix(&range.first().to_string(), range.bits()),
+            Self::V6(range) => prefix(&range.first().to_string(), range.bits()),
+        }
+    }
+
+    /// `saddr` or `daddr`.
+    pub(super) fn address(&self, field: &'static str) -> Expression<'static> {
+        match self {
+            Self::V4(_) => address("ip", field),
+            Self::V6(_) => address("ip6", field),
+        }
+    }
+
+    fn multicast(&self) -> Expression<'static> {
+        match self {
+            Self::V4(_) => prefix("224.0.0.0", 4),
+            Self::V6(_) => prefix("ff00::", 8),
+        }
+    }
 }
 
 /// A chain of address translation.
@@ -101,8 +137,8 @@ pub(super) fn compare<'a>(left: Expression<'a>, op: Operator, right: Expression<
     Statement::Match(Match { left, right, op })
 }
 
-pub(super) fn address(field: &'static str) -> Expression<'static> {
-    let field = PayloadField { protocol: "ip".into(), field: field.into() };
+pub(super) fn address(protocol: &'static str, field: &'static str) -> Expression<'static> {
+    let field = PayloadField { protocol: protocol.into(), field: field.into() };
     Expression::Named(NamedExpression::Payload(Payload::PayloadField(field)))
 }
 
@@ -123,26 +159,31 @@ mod tests {
 
     #[test]
     fn the_table_is_replaced_whole_and_hides_what_leaves_the_range() {
-        let text = serde_json::to_string(&whole("10.9.0.0/16".parse().unwrap(), &[]).to_nftables()).unwrap();
+        let text =
+            serde_json::to_string(&whole("10.9.0.0/16".parse().unwrap(), None, &[]).to_nftables()).unwrap();
         let at = |part: &str| text.find(part).unwrap_or_else(|| panic!("no {part} in {text}"));
         assert!(at(r#"{"delete":{"table""#) < at(r#"{"add":{"chain""#), "{text}");
         assert!(text.contains(r#""prefix":{"addr":"10.9.0.0","len":16}"#), "{text}");
         assert!(text.contains(r#"{"masquerade":null}"#) && text.contains(r#""op":"!=""#), "{text}");
-        assert!(!text.contains("dnat") && !text.contains("fib"), "{text}");
+        assert!(!text.contains("dnat") && !text.contains("fib") && !text.contains("ip6"), "{text}");
     }
 
     #[test]
     fn a_port_leads_to_its_pod_by_protocol_and_address() {
-        let forwards = ["tcp:0.0.0.0:8080:10.9.0.2:80", "udp:192.0.2.1:53:10.9.0.3:5353"];
+        let forwards =
+            ["tcp:0.0.0.0:8080:10.9.0.2:80", "udp:192.0.2.1:53:10.9.0.3:5353", "tcp:[::]:80:[fd00::2]:8080"];
         let forwards = forwards.map(|text| text.parse().unwrap());
-        let text =
-            serde_json::to_string(&whole("10.9.0.0/16".parse().unwrap(), &forwards).to_nftables()).unwrap();
+        let ranges = ("10.9.0.0/16".parse().unwrap(), "fd00::/64".parse().ok());
+        let text = serde_json::to_string(&whole(ranges.0, ranges.1, &forwards).to_nftables()).unwrap();
         for part in [
             r#""protocol":"tcp","field":"dport"}},"right":8080,"op":"=="}},{"dnat":{"addr":"10.9.0.2","family":"ip","port":80}}"#,
             r#""right":"192.0.2.1""#,
             r#"{"dnat":{"addr":"10.9.0.3","family":"ip","port":5353}}"#,
             r#""fib":{"result":"type","flags":["daddr"]}"#,
             r#""addr":"127.0.0.0","len":8}},"op":"=="}},{"drop":{}}"#,
+            r#"{"dnat":{"addr":"fd00::2","family":"ip6","port":8080}}"#,
+            r#""protocol":"ip6","field":"daddr"}},"right":"::1","op":"=="}},{"return":null}"#,
+            r#""protocol":"ip6","field":"saddr"}},"right":{"prefix":{"addr":"fd00::","len":64}},"op":"=="}},{"masquerade":null}"#,
         ] {
             assert!(text.contains(part), "no {part} in {text}");
         }
