@@ -265,12 +265,7 @@ impl Spool<'_> {
 }
 
 /// What a file is once decompressed. `packed` is its own digest.
-pub(super) fn digest_uncompressed(
-    name: &str,
-    path: &Path,
-    packed: Digest,
-    limit: u64,
-) -> Result<Digest, Error> {
+fn digest_uncompressed(name: &str, path: &Path, packed: Digest, limit: u64) -> Result<Digest, Error> {
     let file = File::open(path).map_err(failed("read", path))?;
     let layer = match decompress(file, name)? {
         Stream::Plain(_) => return Ok(packed),

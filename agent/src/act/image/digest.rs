@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, Write},
+    io::{self, Read, Write},
 };
 
 use serde::{Deserialize, Serialize};
@@ -126,6 +126,30 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
+    }
+}
+
+/// Digests what is read through it.
+pub(super) struct HashingReader<R> {
+    from: R,
+    hash: Sha256,
+}
+
+impl<R: Read> HashingReader<R> {
+    pub(super) fn new(from: R) -> Self {
+        Self { from, hash: Sha256::new() }
+    }
+
+    pub(super) fn digest(self) -> Digest {
+        Digest(self.hash.finalize().into())
+    }
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(into)?;
+        self.hash.update(&into[..count]);
+        Ok(count)
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
 use super::{
     Digest, Error, Facts, Store,
     archive::{self, Candidate},
+    digest::HashingReader,
     disk::{self, Scratch, failed},
     entries::Budget,
     lock,
@@ -148,8 +149,13 @@ pub(super) fn unpack_layer(
     };
     let recipe = directory.join("recipe");
     let recorder = Recorder::create(&recipe).map_err(failed("write", &recipe))?;
-    let unpacked = unpack(stream()?, &tree, &junk, &recorder, budget)
+    let mut plain = HashingReader::new(stream()?);
+    let unpacked = unpack(&mut plain, &tree, &junk, &recorder, budget)
         .map_err(|source| Error::Layer { layer, source })?;
+    let actual = plain.digest();
+    if actual != layer {
+        return Err(Error::Digest { name: layer.to_string(), expected: layer, actual });
+    }
     let mut recorded = recorder.finish();
     if unpacked.replaced {
         recorded = record_whole(stream()?, &recipe);

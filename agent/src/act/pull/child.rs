@@ -167,7 +167,7 @@ impl Pull<'_> {
     async fn layer(&self, blob: Wanted, layer: Digest) -> Result<(Digest, PathBuf), Error> {
         let fetched = self.fetch(blob).await?;
         let shop = self.shop.clone();
-        let unpacked = tokio::task::spawn_blocking(move || shop.unpack(blob.digest, layer, fetched.path()));
+        let unpacked = tokio::task::spawn_blocking(move || shop.unpack(layer, fetched.path()));
         match unpacked.await {
             Ok(unpacked) => Ok((layer, unpacked?)),
             Err(e) => std::panic::resume_unwind(e.into_panic()),
