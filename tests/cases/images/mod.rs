@@ -48,7 +48,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("an_image_in_use_stays", in_use),
         case("a_pod_waits_for_its_image_and_others_run_on", awaited),
         case("what_is_exported_can_be_loaded_and_is_the_same_image", export::same),
-        case("a_damaged_layer_is_named_and_not_used", whole::damaged),
+        Case {
+            limit: Duration::from_secs(420),
+            ..case("a_damaged_layer_is_named_and_not_used", whole::damaged)
+        },
         case("pruning_keeps_what_a_pod_needs", room::pruned),
         case("archives_in_the_folder_are_loaded_once_and_never_half", folder::dropped),
         case("a_folder_of_an_oci_layout_is_an_archive", folder::layout),

@@ -1,12 +1,12 @@
 //! What the store takes of the disk, and how much of it nobody needs: who has which layer, and what goes with an image.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::{
-    Digest, Error, InUse, Store,
-    disk::{self, Census},
-    names::Names,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
 };
+
+use super::{Digest, Error, InUse, Store, disk, names::Names};
 
 /// A number of things, and the bytes of their files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) struct Room {
     pub(crate) layers: Amount,
     /// Layers that several images have.
     pub(crate) shared: Amount,
-    /// Work that is going on, or that a killed agent left, and layers that were replaced while they were mounted.
+    /// Work that is going on, pulls that broke off, what a killed agent left, and layers that were replaced while they were mounted.
     pub(crate) leftovers: Amount,
 }
 
@@ -69,10 +69,10 @@ impl Store {
         }
         room.images = Amount { count: self.ids()?.len() as u64, bytes: room.layers.bytes };
         room.reclaimable.count = unused.len() as u64;
-        for name in disk::names(&self.tmp())? {
-            // One that cannot be counted goes or changes just now.
-            let Census { bytes, .. } = disk::census(&self.tmp().join(name)).unwrap_or_default();
-            room.leftovers.add(bytes);
+        for dir in [self.tmp(), self.root.join("partial")] {
+            for name in disk::names(&dir)? {
+                room.leftovers.add(bytes_in(&dir.join(name)));
+            }
         }
         Ok(room)
     }
@@ -113,5 +113,14 @@ impl Store {
 
     pub(super) fn bytes_of(&self, layer: Digest) -> u64 {
         self.facts(layer).map_or(0, |facts| facts.census.bytes)
+    }
+}
+
+/// Of a file, or of all files below. What cannot be counted goes or changes just now.
+fn bytes_in(path: &Path) -> u64 {
+    match fs::symlink_metadata(path) {
+        Ok(about) if about.is_dir() => disk::census(path).unwrap_or_default().bytes,
+        Ok(about) => about.len(),
+        Err(_) => 0,
     }
 }

@@ -262,6 +262,10 @@ mod tests {
         };
         assert_eq!(store.room(&needs([b, c])).unwrap(), expected);
         assert_eq!(store.room(&needs([c])).unwrap().reclaimable, mib(2, 5));
+        fs::write(temporary.path().join("partial/blob"), "12345").unwrap();
+        fs::create_dir(temporary.path().join("tmp/work")).unwrap();
+        fs::write(temporary.path().join("tmp/work/file"), "123").unwrap();
+        assert_eq!(store.room(&InUse::default()).unwrap().leftovers, Amount { count: 2, bytes: 8 });
         assert_eq!(store.prune(Which::Nameless, &InUse::default()).unwrap(), []);
         // Its name goes to another image.
         let other = Tar::new().file("other", "").done();
