@@ -62,8 +62,8 @@ pub(crate) fn dist(place: &Place, triple: &str) -> Result<PathBuf> {
     prepared(place, &target)?;
     let stage = stage(&format!("dist: agent for {triple}"));
     let words = ["build", "--package", "carob", "--profile", "dist", "--target", triple];
-    // Nothing unwinds where a panic is the end.
-    let flags = format!("{STATIC}\u{1f}-C\u{1f}force-unwind-tables=no");
+    // Nothing unwinds where a panic is the end: nobody looks for a frame.
+    let flags = format!("{STATIC}\u{1f}-C\u{1f}link-arg=-Wl,--no-eh-frame-hdr");
     cargo(place, &target).env("CARGO_ENCODED_RUSTFLAGS", flags).args(words).show()?;
     stage.done();
     Ok(place.binaries(triple).with_file_name("dist").join("carob"))
