@@ -119,8 +119,8 @@ fn addresses(world: &World) -> Result<()> {
     let dirs: BTreeSet<String> = names("/var/lib/carob/pods")?;
     ensure!(dirs.is_subset(&uids), "of pods that are gone these are left: {:?}", dirs.difference(&uids));
     for port in names(&format!("{ADDRESSES}/ports"))? {
-        let to = port.split(':').nth(3).unwrap_or_default();
-        ensure!(owners.contains_key(to), "the port {port} leads to nobody");
+        let to = fs::read_link(format!("{ADDRESSES}/ports/{port}"))?.display().to_string();
+        ensure!(owners.contains_key(&to), "the port {port} leads to nobody");
     }
     Ok(())
 }
