@@ -189,9 +189,9 @@ const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: pair\nspec:\n  
 
 fn starts(world: &World) -> Result<()> {
     world.load_images()?;
-    let archives = world.payload_files("images")?;
-    let work = archives.iter().find(|file| file.ends_with("carob-work.tar.gz")).context("no work image")?;
-    world.command("podman", &["load", "-q", "-i", &work.display().to_string()])?;
+    let archive = format!("{DIR}/work.tar");
+    world.carob_ok(&["image", "export", "carob-work:1", "-o", &archive])?;
+    world.command("podman", &["load", "-q", "-i", &archive])?;
     let path = format!("{DIR}/pair.yaml");
     fs::write(&path, POD)?;
     // The first one makes its pause image and its network.
