@@ -24,14 +24,15 @@ use crate::{
 
 const STORE: &str = "/var/lib/carob/images";
 const WORK: &str = "/tmp/carob-images";
-/// Makes an image of one layer in the folder $1, with the name $2, as `docker save` would. Its file `noise` cannot be
-/// compressed.
+/// Makes an image of one layer in the folder $1, with the name $2, as `docker save` would; with the program $3 as `work`,
+/// if there is one. Its file `noise` cannot be compressed.
 const MAKE: &str = r#"
 set -e
 rm -rf "$1"; mkdir -p "$1/root"; cd "$1"
 echo hello > root/hello
 head -c 100000 /dev/urandom > root/noise
-tar --owner=0 --group=0 -C root -cf layer.tar hello noise
+[ -z "$3" ] || cp "$3" root/work
+tar --owner=0 --group=0 -C root -cf layer.tar $(ls root)
 layer=$(sha256sum layer.tar | cut -d' ' -f1)
 printf '{"architecture":"amd64","os":"linux","config":{"Cmd":["/hello"]},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' "$layer" > config.json
 printf '[{"Config":"config.json","RepoTags":["%s"],"Layers":["layer.tar"]}]' "$2" > manifest.json
@@ -73,9 +74,18 @@ struct Made {
 
 impl Made {
     fn new(world: &World, name: &str) -> Result<Self> {
+        Self::of(world, name, "")
+    }
+
+    /// One that the workloads' pods can run.
+    fn with_program(world: &World, name: &str) -> Result<Self> {
+        Self::of(world, name, &std::env::current_exe()?.display().to_string())
+    }
+
+    fn of(world: &World, name: &str, program: &str) -> Result<Self> {
         let dir = Path::new(WORK).join(name);
         let name = format!("{name}:1");
-        world.command("sh", &["-c", MAKE, "sh", &dir.display().to_string(), &name])?;
+        world.command("sh", &["-c", MAKE, "sh", &dir.display().to_string(), &name, program])?;
         let noise = fs::read(dir.join("root/noise"))?;
         Ok(Self { dir, name, noise })
     }
