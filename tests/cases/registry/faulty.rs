@@ -39,7 +39,7 @@ tar --owner=0 --group=0 -C evil --transform 's,payload,a/out/file,' -rf escape.t
 "#;
 
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |name, run| Case { name, mode: Mode::Alone, limit: Duration::from_secs(400), run };
+    let case = |name, run| Case { name, mode: Mode::Alone, limit: Duration::from_secs(600), run };
     vec![
         case("a_registry_that_fails_is_told_of_and_harms_nobody", faulty),
         case("a_pull_goes_on_where_it_was_cut_off", cut),
@@ -193,7 +193,7 @@ fn faulty(world: &World) -> Result<()> {
 
 /// Its status says why, and an event does.
 fn failed(world: &World, pod: &Pod<'_>, said: &str) -> Result<()> {
-    let found = world.wait_until(&format!("it is said that {said:?}"), PATIENCE * 2, || {
+    let found = world.wait_until(&format!("it is said that {said:?}"), PATIENCE * 3, || {
         let waiting = pod.container("main")?["state"]["waiting"].clone();
         let reason = waiting["reason"].as_str().unwrap_or_default();
         ensure!(["ErrImagePull", "ImagePullBackOff"].contains(&reason), "it waits with {waiting}");
