@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -276,12 +276,17 @@ fn stopped(world: &World) -> Result<()> {
     let pulls =
         || fs::read_to_string(pulls_cgroup()?.join("cgroup.procs")).context("read the pulls' processes");
     ensure!(!pulls()?.is_empty(), "no process is in the cgroup of pulls");
+    let since = Instant::now();
     pod.delete()?;
     world.wait_until("nothing pulls any more", PATIENCE, || {
         let left = pulls()?;
         ensure!(left.is_empty(), "still there: {left:?}");
         Ok(())
-    })
+    })?;
+    // Nobody stopped a pull that was only given up for being slow, after 30 s.
+    let took = since.elapsed();
+    ensure!(took < Duration::from_secs(20), "the pod and its pull were gone after {} s", took.as_secs());
+    Ok(())
 }
 
 /// First the packed layer does not fit, then what it unpacks to; then all does.
