@@ -313,16 +313,28 @@ impl Kept {
                 let message = chain(&e);
                 let reason = e.waiting_reason().unwrap_or("RunContainerError");
                 tracing::info!(pod = %name, container = id.container, reason, message, "container not started");
-                let count = match &seen.state {
-                    State::Failed(before) if before.reason == reason => before.count + 1,
-                    _ => 1,
-                };
-                seen.state = State::Failed(Failure { reason, message: message.clone(), at: now, count });
                 // Whatever was fetched for it: the next try looks again.
                 seen.supply = Supply::default();
-                self.tell_not_started(container, reason, &message);
+                self.not_started(container, reason, message, now);
             }
         }
+    }
+
+    /// It is tried again, later each time in a row that it fails for the same reason.
+    pub(super) fn not_started(
+        &mut self,
+        container: usize,
+        reason: &'static str,
+        message: String,
+        now: Stamp,
+    ) {
+        let seen = self.at(container);
+        let count = match &seen.state {
+            State::Failed(before) if before.reason == reason => before.count + 1,
+            _ => 1,
+        };
+        seen.state = State::Failed(Failure { reason, message: message.clone(), at: now, count });
+        self.tell_not_started(container, reason, &message);
     }
 
     fn kill_again(&mut self, container: usize, error: &dyn std::error::Error, now: Stamp) {

@@ -11,7 +11,7 @@ use crate::{
         pull::{self, Error, Fetched, Progress, Told, Wanted},
     },
     api::PullWord,
-    plan::{Failure, State, Step, Supply},
+    plan::{Step, Supply},
     pod::{PodUid, PullPolicy, Stamp},
 };
 
@@ -47,12 +47,7 @@ impl Kept {
             Err(e) => {
                 let (reason, message) = (e.waiting_reason(), chain(&e));
                 tracing::info!(%pod, container, reason, message, "images");
-                let count = match &seen.state {
-                    State::Failed(before) if before.reason == reason => before.count + 1,
-                    _ => 1,
-                };
-                seen.state = State::Failed(Failure { reason, message: message.clone(), at: now, count });
-                self.tell_not_started(container, reason, &message);
+                self.not_started(container, reason, message, now);
             }
         }
     }

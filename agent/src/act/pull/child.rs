@@ -80,14 +80,15 @@ pub(super) fn say(said: &Said) {
     }
 }
 
-/// Asks one endpoint after the other. What all of them say is told, the registry's own word last.
+/// Asks one endpoint after the other. What all of them say is told; the last one is the registry itself, and whether that
+/// was reached is what counts: what a mirror does not have says nothing of the image.
 async fn pull(order: Order, pause: Pausing) -> Last {
     let source = match pulled::source(&order.image) {
         Ok(source) => source,
         Err(e) => return Last::Failed { message: chain(&e), unreachable: false },
     };
     let shop = Arc::new(Workshop::new(&order.store, &order.scratch));
-    let (mut messages, mut unreachable) = (Vec::new(), true);
+    let (mut messages, mut unreachable) = (Vec::new(), false);
     for endpoint in order.endpoints {
         let credentials = fitting(&order.credentials, &endpoint.name).into_iter().cloned().collect();
         let pulled = match Repository::open(endpoint, credentials, pause) {
@@ -98,7 +99,7 @@ async fn pull(order: Order, pause: Pausing) -> Last {
             Ok(Some(prepared)) => return Last::Prepared(Box::new(prepared)),
             Ok(None) => return Last::Same,
             Err(e) => {
-                unreachable &= e.is_of_the_way();
+                unreachable = e.is_of_the_way();
                 messages.push(chain(&e));
             }
         }
