@@ -220,6 +220,7 @@ pub(super) fn picture() -> Picture {
         health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, images, ..Health::default() },
         stages: stages(),
         meter: Meter::new(programs, counts),
+        refusals: Arc::default(),
     }
 }
 

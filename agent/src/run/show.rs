@@ -42,6 +42,7 @@ impl Agent {
             health,
             stages: self.stages.clone(),
             meter: before.meter.clone(),
+            refusals: before.refusals.clone(),
         }));
         self.closed.replaced(&old);
     }
