@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::{grant, open_door};
 use crate::{
     client::Client,
-    world::{AGENT, SOCKET, World},
+    world::{AGENT, SOCKET, UNIT, World},
 };
 
 /// Nobody's.
@@ -23,8 +23,20 @@ pub(super) fn open(world: &World) -> Result<()> {
         grant(world, role, &["--role", role, "--user", role])?;
     }
     ask_as_stranger(world)?;
+    leave_a_line(world)?;
     // A certificate of one day ends meanwhile.
     world.command("date", &["--set", "+2 days"]).map(drop)
+}
+
+/// A change is in the agent's log, with who asked for it and what came of it.
+fn leave_a_line(world: &World) -> Result<()> {
+    let said = world.carob(&["delete", "pod", "nosuch"])?;
+    ensure!(said.code != Some(0), "{said:?}");
+    world.ask("DELETE", "/api/v1/namespaces/default/pods/nosuch", None)?;
+    let log = world.command("journalctl", &["--unit", UNIT, "--no-pager", "--output=cat"])?;
+    let line = "audit: change user=\"root\" verb=\"delete\" group=\"\" resource=\"pods\" namespace=\"default\" name=\"nosuch\" code=404";
+    ensure!(log.contains(line), "the log has no line of it: {log}");
+    Ok(())
 }
 
 /// Another user of the box, who can open the socket because somebody was careless.
