@@ -116,7 +116,7 @@ async fn a_script_is_answered_in_one_piece() {
         let asked = scene.ask("POST", path, "");
         let answered = async {
             let Some(ExecRequest::Collect { limit, reply, .. }) = commands.recv().await else { panic!() };
-            assert_eq!(limit, Some(std::time::Duration::from_secs(5)));
+            assert_eq!(limit, Some(Duration::from_secs(5)));
             reply.send(answer).unwrap();
         };
         let ((found, body), ()) = tokio::join!(asked, answered);
