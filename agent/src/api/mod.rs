@@ -44,7 +44,7 @@ use tokio::{
 };
 
 pub(crate) use self::cache::WatchCache;
-pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
+pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest, Hand};
 pub(crate) use self::images::{
     Amount, ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, PruneScope, RoomRow, VerifiedRow,
 };
@@ -155,7 +155,12 @@ fn object_routes() -> Router<Arc<Api>> {
         .route("/api/v1/namespaces/{namespace}/events/{name}", get(events::read))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::log))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", resize)
-        .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec).post(exec::exec))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/attach", get(exec::attach).post(exec::attach))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}/portforward",
+            get(exec::forward).post(exec::forward),
+        )
         .layer(DefaultBodyLimit::max(OBJECT_LIMIT))
 }
 
