@@ -63,6 +63,8 @@ pub(crate) fn cases() -> Vec<Case> {
             run: elsewhere::named,
         },
         case("a_command_has_streams_and_an_exit_code", exec::streams),
+        case("a_command_may_have_a_terminal", exec::terminal),
+        case("whoever_attaches_hears_and_is_heard", exec::attached),
         case("a_command_that_cannot_run_is_refused", exec::refusals),
         case("a_command_has_exactly_the_limits_of_its_container", exec::confinement),
         case("a_command_that_is_late_is_killed_with_its_session", exec::limit),
