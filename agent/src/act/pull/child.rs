@@ -165,9 +165,10 @@ impl Pull<'_> {
 
     /// Several are fetched at once; each is unpacked as soon as it is here.
     async fn layers(&self, layers: &Layers) -> Result<BTreeMap<Digest, PathBuf>, Error> {
-        let lacking: BTreeMap<_, _> = layers.iter().map(|(blob, layer)| (*layer, *blob)).collect();
-        let lacking = lacking.into_iter().filter(|(layer, _)| self.shop.lacks(*layer));
-        let fetched = lacking.map(|(layer, blob)| self.layer(blob, layer));
+        let mut lacking: BTreeMap<_, _> = layers.iter().map(|(blob, layer)| (*layer, *blob)).collect();
+        lacking.retain(|layer, _| self.shop.lacks(*layer));
+        self.shop.ensure_space(lacking.values().copied())?;
+        let fetched = lacking.into_iter().map(|(layer, blob)| self.layer(blob, layer));
         stream::iter(fetched).buffer_unordered(AT_ONCE).try_collect().await
     }
 
