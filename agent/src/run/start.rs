@@ -21,7 +21,7 @@ use crate::{
         self, Tools,
         log::{Keeper, Surroundings},
     },
-    api::{self, Api, ExecDoor, ImageDoor},
+    api::{self, Api, ExecDoor, ImageDoor, WatchCache},
     cgroup::CONTROLLERS,
     config::Config,
     kernel::{
@@ -206,6 +206,8 @@ async fn serve(
         clock: wall,
         now: clock::now,
         readings: Readings::default(),
+        pause: clock::pausing,
+        cache: WatchCache::new(leap(store).await),
     };
     tokio::spawn(async move {
         if let Err(e) = api::serve_socket(api, listener).await {
@@ -225,6 +227,15 @@ async fn serve(
         });
     }
     Ok(())
+}
+
+/// Without a store that can be written the newest version has to do: then nothing else is written either.
+async fn leap(store: &Store) -> u64 {
+    let objects = store.objects();
+    objects.leap().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "watchers of before may miss a change");
+        *objects.changed().borrow()
+    })
 }
 
 /// A socket for root alone. One that a killed agent left is replaced.

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{Api, ExecDoor, ExecRequest, ImageDoor, ImageRequest, serve_socket},
+    api::{Api, ExecDoor, ExecRequest, ImageDoor, ImageRequest, WatchCache, serve_socket},
     config::Config,
     manifest,
     metrics::Readings,
@@ -186,6 +186,8 @@ impl Scene {
             clock,
             now: Stamp::default,
             readings: Readings::default(),
+            pause: |_| Box::pin(std::future::pending()),
+            cache: WatchCache::new(0),
         };
         let listener = UnixListener::bind(dir.join("sock")).unwrap();
         tokio::spawn(serve_socket(api, listener));
