@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     Agent, Note, Wakers,
     archives::Archives,
-    clock, exec, folder, garbage, given, heard, images,
+    claims, clock, exec, folder, garbage, given, heard, images,
     systemd::{self, Notifier},
 };
 use crate::{
@@ -100,6 +100,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         node: given::Node::of(&config),
         closed: super::tally::Closed::default(),
         collecting: garbage::Collecting::default(),
+        claims: claims::Claims::default(),
         archives: Archives::recall(&config.state),
         news: Vec::new(),
         config,
@@ -258,6 +259,7 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        claims: Arc::default(),
         stages: Arc::default(),
         meter: Meter::default(),
     }

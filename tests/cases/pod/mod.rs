@@ -34,6 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("logs_are_cri_lines_where_shippers_look", files::logs),
         case("a_host_path_is_made_and_read_only_is_kept", files::host_path),
         case("a_claim_outlives_its_pods", files::claim),
+        case("a_claim_says_what_it_takes_and_stays_if_it_is_to", files::retained),
         case("the_kernel_has_the_limits_of_the_manifest", limits::written),
         case("each_restart_policy_meets_each_exit", policy::each_meets_each),
         case("restarts_wait_0_and_10_seconds", policy::back_off),

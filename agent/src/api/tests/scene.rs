@@ -65,6 +65,7 @@ pub(in crate::api) fn picture() -> Picture {
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        claims: Arc::default(),
         stages: Arc::default(),
         meter: crate::picture::meter::Meter::default(),
     }
