@@ -9,6 +9,7 @@ mod cache;
 mod change;
 mod claim;
 mod date;
+mod door;
 mod events;
 mod exec;
 mod images;
@@ -32,11 +33,9 @@ use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{ConnectInfo, DefaultBodyLimit, FromRef, Request, connect_info::Connected},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
+    extract::{DefaultBodyLimit, FromRef},
+    middleware,
     routing::{get, post},
-    serve::IncomingStream,
 };
 use tokio::{
     net::{TcpListener, UnixListener},
@@ -44,6 +43,7 @@ use tokio::{
 };
 
 pub(crate) use self::cache::WatchCache;
+pub(crate) use self::door::Door;
 pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest, Hand};
 pub(crate) use self::images::{
     Amount, ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, PruneScope, RoomRow, VerifiedRow,
@@ -56,7 +56,7 @@ use self::{
 use crate::{
     config::Config,
     metrics,
-    picture::Picture,
+    picture::{Picture, refusals::Refusals},
     pod::Stamp,
     store::{Journal, Objects},
 };
@@ -65,7 +65,7 @@ use crate::{
 const OBJECT_LIMIT: usize = 3 << 20;
 
 /// What the server answers from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Api {
     pub(crate) objects: Objects,
     /// Read only.
@@ -81,7 +81,15 @@ pub(crate) struct Api {
     /// Waits a while, on that clock.
     pub(crate) pause: fn(Duration) -> Pause,
     pub(crate) readings: metrics::Readings,
-    pub(crate) cache: WatchCache,
+    pub(crate) cache: Arc<WatchCache>,
+    /// Where certificates for clients come from, if the network is served.
+    pub(crate) door: Option<Arc<Door>>,
+}
+
+impl Api {
+    fn refusals(&self) -> Arc<Refusals> {
+        self.picture.borrow().refusals.clone()
+    }
 }
 
 /// A while that passes.
@@ -89,8 +97,14 @@ pub(crate) type Pause = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Serves the whole API to root and to the agent's own user. Ends only with the runtime.
 pub(crate) async fn serve_socket(api: Api, listener: UnixListener) -> io::Result<()> {
-    let service = router(api).layer(middleware::from_fn(admit_peer));
-    axum::serve(listener, service.into_make_service_with_connect_info::<Peer>()).await
+    let refusals = api.refusals();
+    door::serve_socket(router(api), refusals, listener).await
+}
+
+/// Serves the API to whoever has a certificate of this box's, as far as that goes. Ends only with the runtime.
+pub(crate) async fn serve_network(api: Api, door: Arc<Door>, listener: TcpListener) {
+    let refusals = api.refusals();
+    door::serve_network(router(api), refusals, door, listener).await;
 }
 
 /// Serves metrics and nothing that could change anything, to whoever reaches the port.
@@ -115,6 +129,7 @@ fn router(api: Api) -> Router {
         .merge(about_routes())
         .merge(object_routes())
         .merge(own_routes())
+        .merge(door::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(Arc::new(api))
@@ -202,31 +217,6 @@ async fn unknown_path() -> Refusal {
 
 async fn unknown_method() -> Refusal {
     Refusal::method_not_allowed("the server does not allow this method on the requested resource")
-}
-
-/// The user at the other end of the socket, as the kernel tells it.
-#[derive(Clone, Copy, Debug)]
-struct Peer {
-    uid: Option<u32>,
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
-    }
-}
-
-/// The socket's mode keeps others out already; a mode can be changed by mistake, this cannot.
-async fn admit_peer(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
-    if may_speak(peer.uid, rustix::process::geteuid().as_raw()) {
-        next.run(request).await
-    } else {
-        Refusal::stranger(peer.uid).into_response()
-    }
-}
-
-fn may_speak(peer: Option<u32>, own: u32) -> bool {
-    peer.is_some_and(|uid| uid == 0 || uid == own)
 }
 
 #[cfg(test)]

@@ -24,6 +24,13 @@ pub(super) struct Refusal {
     details: Option<Value>,
 }
 
+/// Objects that a request names. What it does not name is empty.
+pub(super) struct Denied<'a> {
+    pub(super) group: &'a str,
+    pub(super) resource: &'a str,
+    pub(super) name: &'a str,
+}
+
 impl Refusal {
     fn plain(code: StatusCode, reason: &'static str, message: String) -> Self {
         Self { code, reason, message, details: None }
@@ -104,6 +111,37 @@ impl Refusal {
         let who = uid.map_or("an unknown user".to_owned(), |uid| format!("uid {uid}"));
         let message = format!("only root and the agent's own user may use this socket, not {who}");
         Self::plain(StatusCode::FORBIDDEN, "Forbidden", message)
+    }
+
+    /// 401: nobody knows who asks.
+    pub(super) fn unauthorized() -> Self {
+        Self::plain(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized".to_owned())
+    }
+
+    /// 403 for a request that should not have come here.
+    pub(super) fn unwelcome(message: &str) -> Self {
+        Self::plain(StatusCode::FORBIDDEN, "Forbidden", message.to_owned())
+    }
+
+    /// 403 for somebody who is known and may not do that; `what` is the object as far as the request names one.
+    pub(super) fn not_allowed(what: Option<Denied<'_>>, why: &str) -> Self {
+        let Some(Denied { group, resource, name }) = what else {
+            return Self::plain(StatusCode::FORBIDDEN, "Forbidden", format!("forbidden: {why}"));
+        };
+        let whole = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        let named = if name.is_empty() { whole } else { format!("{whole} {name:?}") };
+        let mut details = serde_json::Map::new();
+        for (key, value) in [("name", name), ("group", group), ("kind", resource)] {
+            if !value.is_empty() {
+                details.insert(key.to_owned(), json!(value));
+            }
+        }
+        Self {
+            code: StatusCode::FORBIDDEN,
+            reason: "Forbidden",
+            message: format!("{named} is forbidden: {why}"),
+            details: Some(Value::Object(details)),
+        }
     }
 
     /// 405: a verb that this part of the API does not have.

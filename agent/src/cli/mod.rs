@@ -15,6 +15,7 @@ mod events;
 mod exec;
 mod get;
 mod image;
+mod kubeconfig;
 mod lines;
 mod logs;
 mod output;
@@ -58,6 +59,8 @@ pub(crate) enum Verb {
     /// Load, list, verify, export, remove and prune images
     #[command(subcommand)]
     Image(image::Image),
+    /// Make a certificate for kubectl or Prometheus, and write it down with all else they need
+    Kubeconfig(kubeconfig::Kubeconfig),
     /// Show what this box has, what it lacks, and what that costs
     Check(check::Check),
     /// Print the version of this program and of the agent
@@ -86,6 +89,7 @@ pub(crate) async fn run(verb: Verb, config: &Config) -> anyhow::Result<ExitCode>
         Verb::Why(verb) => verb.run(&client).await,
         Verb::Events(verb) => verb.run(&client, now()).await,
         Verb::Image(verb) => verb.run(&client, now()).await,
+        Verb::Kubeconfig(verb) => verb.run(&client).await,
         Verb::Check(verb) => verb.run(&client, config).await,
         Verb::Version => version(&client).await,
     }

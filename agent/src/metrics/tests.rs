@@ -225,6 +225,7 @@ pub(super) fn picture() -> Picture {
         claims: [claim].into(),
         stages: stages(),
         meter: Meter::new(programs, counts),
+        refusals: Arc::default(),
     }
 }
 

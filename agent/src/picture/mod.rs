@@ -3,11 +3,12 @@
 
 pub(crate) mod counted;
 pub(crate) mod meter;
+pub(crate) mod refusals;
 pub(crate) mod stages;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use self::{counted::Probings, meter::Meter, stages::Stages};
+use self::{counted::Probings, meter::Meter, refusals::Refusals, stages::Stages};
 use crate::pod::{
     PodName, Spec, Stamp,
     counts::Tally,
@@ -36,6 +37,8 @@ pub(crate) struct Picture {
     pub(crate) claims: Arc<[ClaimUse]>,
     pub(crate) stages: Arc<Stages>,
     pub(crate) meter: Meter,
+    /// Of the API.
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// What the box has.

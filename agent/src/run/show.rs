@@ -43,6 +43,7 @@ impl Agent {
             claims: self.claims.found.clone(),
             stages: self.stages.clone(),
             meter: before.meter.clone(),
+            refusals: before.refusals.clone(),
         }));
         self.closed.replaced(&old);
     }

@@ -21,7 +21,7 @@ use crate::{
         self, Tools,
         log::{Keeper, Surroundings},
     },
-    api::{self, Api, ExecDoor, ImageDoor, WatchCache},
+    api::{self, Api, Door, ExecDoor, ImageDoor, WatchCache},
     cgroup::CONTROLLERS,
     config::Config,
     kernel::{
@@ -31,6 +31,7 @@ use crate::{
     },
     metrics::Readings,
     picture::{Health, Picture, meter::Meter},
+    pod::network::Address,
     store::Store,
 };
 
@@ -196,6 +197,7 @@ async fn serve(
     let wall = || jiff::Timestamp::from_nanosecond(i128::from(clock::wall())).unwrap_or_default();
     let (objects, journal) = (store.objects(), store.journal());
     let (picture_now, config_now) = (picture.subscribe(), config.clone());
+    let network = open_door(config, picture.borrow().address, wall).await;
     let api = Api {
         objects,
         journal,
@@ -207,8 +209,12 @@ async fn serve(
         now: clock::now,
         readings: Readings::default(),
         pause: clock::pausing,
-        cache: WatchCache::new(leap(store).await),
+        cache: Arc::new(WatchCache::new(leap(store).await)),
+        door: network.as_ref().map(|(door, _)| door.clone()),
     };
+    if let Some((door, listener)) = network {
+        tokio::spawn(api::serve_network(api.clone(), door, listener));
+    }
     tokio::spawn(async move {
         if let Err(e) = api::serve_socket(api, listener).await {
             tracing::error!(error = %e, "the API has stopped");
@@ -238,6 +244,29 @@ async fn leap(store: &Store) -> u64 {
     })
 }
 
+/// The API for the network, if that is wanted. Pods are looked after without it, too.
+async fn open_door(
+    config: &Config,
+    of_box: Address,
+    wall: fn() -> jiff::Timestamp,
+) -> Option<(Arc<Door>, TcpListener)> {
+    let address = config.api?;
+    let door = match Door::new(config, address, of_box, wall) {
+        Ok(door) => door,
+        Err(e) => {
+            tracing::error!(error = %act::chain(&e), %address, "the API is not served over TLS");
+            return None;
+        }
+    };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Some((Arc::new(door), listener)),
+        Err(e) => {
+            tracing::error!(error = %e, %address, "the API is not served over TLS");
+            None
+        }
+    }
+}
+
 /// A socket for root alone. One that a killed agent left is replaced.
 fn listen(path: &Path) -> std::io::Result<UnixListener> {
     match fs::remove_file(path) {
@@ -262,5 +291,6 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
         claims: Arc::default(),
         stages: Arc::default(),
         meter: Meter::default(),
+        refusals: Arc::default(),
     }
 }

@@ -7,6 +7,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cgroup", &["pod", "config"]),
     ("picture", &["pod"]),
     ("ready", &[]),
+    ("keyfile", &[]),
+    ("pki", &["keyfile"]),
     ("manifest", &["pod"]),
     ("plan", &["pod"]),
     ("account", &["pod"]),
@@ -15,9 +17,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("act", &["pod", "plan", "config", "cgroup", "kernel", "ready", "runtime::Word"]),
     ("kernel", &["pod", "config", "cgroup"]),
     ("stream", &["pod", "config", "ready"]),
-    ("api", &["pod", "config", "manifest", "store", "stream", "picture", "account", "metrics", "ready"]),
+    (
+        "api",
+        &["pod", "config", "manifest", "store", "stream", "picture", "account", "metrics", "ready", "pki"],
+    ),
     ("metrics", &["pod", "cgroup", "picture", "account"]),
-    ("cli", &["pod", "config", "manifest", "cgroup", "kernel", "account"]),
+    ("cli", &["pod", "config", "manifest", "cgroup", "kernel", "account", "keyfile"]),
 ];
 
 /// What may use everything: the loop that ties all together, and the entry.
@@ -32,6 +37,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("nftables", &["runtime"]),
     ("oci_spec", &["act", "runtime"]),
     ("prometheus_client", &["metrics"]),
+    ("rcgen", &["pki"]),
     ("rtnetlink", &["runtime"]),
     ("rusqlite", &["store"]),
     ("serde_yaml", &["manifest"]),

@@ -1,6 +1,7 @@
 //! The API as a client meets it: over a unix socket, with a real store behind it.
 
 mod change;
+mod door;
 mod events;
 mod exec;
 pub(super) mod scene;
@@ -279,18 +280,4 @@ async fn claims_are_served_as_pods_are() {
     assert_eq!((&list["kind"], &list["items"][0]), (&json!("PersistentVolumeClaimList"), &created));
     let (_, doomed) = scene.ask("DELETE", &format!("{claims}/data"), "").await;
     assert_eq!(doomed["metadata"]["deletionTimestamp"], "2026-11-23T12:00:00Z");
-}
-
-#[test]
-fn only_root_and_the_agents_own_user_may_speak() {
-    for (peer, own, expected) in [
-        (Some(0), 0, true),
-        (Some(0), 7, true),
-        (Some(7), 7, true),
-        (Some(8), 7, false),
-        (Some(8), 0, false),
-        (None, 0, false),
-    ] {
-        assert_eq!(may_speak(peer, own), expected, "{peer:?} {own}");
-    }
 }
