@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     Api, admission,
+    cache::WatchCache,
     objects::{Answer, Options, WriteQuery, Writing, find, options, readable, shown, whole},
     refusal::Refusal,
     resize,
@@ -135,7 +136,7 @@ async fn change(
         let current = find(api, resource, namespace, name).await?;
         let mut wanted = changed(&current)?;
         update::without_shown(&mut wanted, &current, &api.picture.borrow().node);
-        let pinned = expected(resource, name, &wanted, &current)?;
+        let pinned = expected(api, resource, &wanted, &current).await?;
         let next = admissible(target, wanted, &current)?;
         if writing == Writing::Dry {
             return Ok(Json(shown(api, resource, next)));
@@ -143,7 +144,7 @@ async fn change(
         let read = version(&current);
         match api.objects.replace(resource.kind, next, read).await {
             Ok(object) => return Ok(Json(shown(api, resource, object))),
-            Err(Error::Conflict { .. }) if pinned.is_none() => {}
+            Err(Error::Conflict { .. }) if !pinned => {}
             Err(error) => return Err(Refusal::of_store(&error, resource, name)),
         }
     }
@@ -153,26 +154,32 @@ fn version(object: &Value) -> Option<u64> {
     object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok())
 }
 
-/// The version the client means, if it names one; refused if that is not the current one.
-fn expected(resource: Resource, name: &str, wanted: &Value, current: &Value) -> Result<Option<u64>, Refusal> {
-    let metadata = &wanted["metadata"];
-    let wanted_name = metadata["name"].as_str().unwrap_or_default();
+/// Whether the client names the version it means; refused if that is not the current one, or if it means another object.
+async fn expected(api: &Api, resource: Resource, wanted: &Value, current: &Value) -> Result<bool, Refusal> {
+    let text = |object: &Value, field: &str| {
+        let text = object["metadata"][field].as_str().filter(|text| !text.is_empty());
+        text.map(str::to_owned)
+    };
+    let name = text(current, "name").unwrap_or_default();
+    let wanted_name = text(wanted, "name").unwrap_or_default();
     if wanted_name != name {
         return Err(Refusal::bad_request(format!(
             "the name of the object ({wanted_name}) does not match the name on the URL ({name})"
         )));
     }
-    for field in ["resourceVersion", "uid"] {
-        let asked = metadata[field].as_str().filter(|asked| !asked.is_empty());
-        if asked.is_some_and(|asked| current["metadata"][field] != asked) {
-            return Err(Refusal::conflict(format!(
-                "Operation cannot be fulfilled on {} {name:?}: the object has been modified; please apply your \
-                 changes to the latest version and try again",
-                resource.plural
-            )));
-        }
+    let version = text(wanted, "resourceVersion");
+    let is_current = match &version {
+        Some(version) => WatchCache::has_seen(api, resource, version, current).await?,
+        None => true,
+    };
+    if !is_current || text(wanted, "uid").is_some_and(|uid| current["metadata"]["uid"] != uid) {
+        return Err(Refusal::conflict(format!(
+            "Operation cannot be fulfilled on {} {name:?}: the object has been modified; please apply your changes \
+             to the latest version and try again",
+            resource.plural
+        )));
     }
-    Ok(version(wanted))
+    Ok(version.is_some())
 }
 
 /// The object as it may be stored in the place of `current`.

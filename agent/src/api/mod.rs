@@ -5,6 +5,7 @@
 
 mod about;
 mod admission;
+mod cache;
 mod change;
 mod claim;
 mod date;
@@ -13,6 +14,7 @@ mod events;
 mod exec;
 mod images;
 mod ledger;
+mod list;
 mod logs;
 mod objects;
 mod packed;
@@ -24,9 +26,10 @@ mod resize;
 mod resource;
 mod selector;
 mod update;
+mod watch;
 mod workload;
 
-use std::{io, sync::Arc};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -36,11 +39,12 @@ use axum::{
 };
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::watch,
+    sync::watch::Receiver,
 };
 
+pub(crate) use self::cache::WatchCache;
 pub(crate) use self::door::Door;
-pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
+pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest, Hand};
 pub(crate) use self::images::{
     Amount, ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, PruneScope, RoomRow, VerifiedRow,
 };
@@ -66,7 +70,7 @@ pub(crate) struct Api {
     pub(crate) objects: Objects,
     /// Read only.
     pub(crate) journal: Journal,
-    pub(crate) picture: watch::Receiver<Arc<Picture>>,
+    pub(crate) picture: Receiver<Arc<Picture>>,
     pub(crate) images: ImageDoor,
     pub(crate) exec: ExecDoor,
     pub(crate) config: Arc<Config>,
@@ -74,7 +78,10 @@ pub(crate) struct Api {
     pub(crate) clock: fn() -> jiff::Timestamp,
     /// The clock that nobody sets: rates.
     pub(crate) now: fn() -> Stamp,
+    /// Waits a while, on that clock.
+    pub(crate) pause: fn(Duration) -> Pause,
     pub(crate) readings: metrics::Readings,
+    pub(crate) cache: Arc<WatchCache>,
     /// Where certificates for clients come from, if the network is served.
     pub(crate) door: Option<Arc<Door>>,
 }
@@ -84,6 +91,9 @@ impl Api {
         self.picture.borrow().refusals.clone()
     }
 }
+
+/// A while that passes.
+pub(crate) type Pause = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Serves the whole API to root and to the agent's own user. Ends only with the runtime.
 pub(crate) async fn serve_socket(api: Api, listener: UnixListener) -> io::Result<()> {
@@ -99,7 +109,7 @@ pub(crate) async fn serve_network(api: Api, door: Arc<Door>, listener: TcpListen
 
 /// Serves metrics and nothing that could change anything, to whoever reaches the port.
 pub(crate) async fn serve_metrics(
-    picture: watch::Receiver<Arc<Picture>>,
+    picture: Receiver<Arc<Picture>>,
     config: Arc<Config>,
     listener: TcpListener,
 ) -> io::Result<()> {
@@ -146,9 +156,9 @@ fn object_routes() -> Router<Arc<Api>> {
     let roots = ["/api/v1", "/apis/apps/v1", "/apis/batch/v1"];
     let objects = roots.into_iter().fold(Router::new(), |router, root| {
         let one = get(objects::read).put(change::replace).patch(change::patch).delete(objects::delete);
-        let list = get(objects::list_namespace).post(objects::create).delete(objects::delete_collection);
+        let list = get(list::list_namespace).post(objects::create).delete(objects::delete_collection);
         let within = Router::new()
-            .route("/{plural}", get(objects::list_all))
+            .route("/{plural}", get(list::list_all))
             .route("/namespaces/{namespace}/{plural}", list)
             .route("/namespaces/{namespace}/{plural}/{name}", one)
             .layer(middleware::from_fn(move |request, next| resource::belongs(root, request, next)));
@@ -160,7 +170,12 @@ fn object_routes() -> Router<Arc<Api>> {
         .route("/api/v1/namespaces/{namespace}/events/{name}", get(events::read))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::log))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", resize)
-        .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec).post(exec::exec))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/attach", get(exec::attach).post(exec::attach))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}/portforward",
+            get(exec::forward).post(exec::forward),
+        )
         .layer(DefaultBodyLimit::max(OBJECT_LIMIT))
 }
 

@@ -18,13 +18,16 @@ use serde_json::{Value, json};
 use super::{
     Api, OBJECT_LIMIT,
     admission::{self, DeleteOptions},
-    claim, pod,
+    cache::WatchCache,
+    claim,
+    list::{ListQuery, list},
+    pod,
     refusal::Refusal,
-    resource::{PODS, Resource},
-    selector::{self, Selector},
+    resource::Resource,
     workload,
 };
 use crate::{
+    picture::Picture,
     pod::PodUid,
     store::{Error, Kind},
 };
@@ -35,43 +38,6 @@ const TEXTS: [&str; 5] =
 
 pub(super) type Answer = Result<Json<Value>, Refusal>;
 pub(super) type Options<T> = Result<Query<T>, QueryRejection>;
-
-/// The query of a list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct ListQuery {
-    label_selector: String,
-    field_selector: String,
-    watch: String,
-    resource_version: String,
-}
-
-impl ListQuery {
-    /// What is asked for, if it is a list.
-    pub(super) fn selector(&self, fields: &[&str]) -> Result<Selector, Refusal> {
-        if self.watches() {
-            return Err(Refusal::method_not_allowed("watching is not supported yet: list again"));
-        }
-        self.chosen(fields)
-    }
-
-    pub(super) fn watches(&self) -> bool {
-        matches!(self.watch.as_str(), "true" | "1")
-    }
-
-    /// Which objects.
-    pub(super) fn chosen(&self, fields: &[&str]) -> Result<Selector, Refusal> {
-        Selector::parse(&self.label_selector, &self.field_selector, fields).map_err(Refusal::bad_request)
-    }
-
-    /// After which version a watch begins: 0 is before all that there is.
-    pub(super) fn since(&self) -> Result<u64, Refusal> {
-        let version = Some(self.resource_version.as_str()).filter(|version| !version.is_empty());
-        version.unwrap_or("0").parse().map_err(|_| {
-            Refusal::bad_request(format!("resourceVersion: {:?} is not a number", self.resource_version))
-        })
-    }
-}
 
 /// The query of a create or a delete.
 #[derive(Debug, Default, Deserialize)]
@@ -100,32 +66,14 @@ impl Writing {
     }
 }
 
-/// `GET /api/v1/pods`.
-pub(super) async fn list_all(
-    State(api): State<Arc<Api>>,
-    Path(plural): Path<String>,
-    query: Options<ListQuery>,
-) -> Answer {
-    list(&api, Resource::named(&plural)?, None, options(query)?).await
-}
-
-/// `GET /api/v1/namespaces/{namespace}/pods`.
-pub(super) async fn list_namespace(
-    State(api): State<Arc<Api>>,
-    Path((namespace, plural)): Path<(String, String)>,
-    query: Options<ListQuery>,
-) -> Answer {
-    list(&api, Resource::named(&plural)?, Some(&namespace), options(query)?).await
-}
-
 /// `GET /api/v1/namespaces/{namespace}/pods/{name}`.
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
     Path((namespace, plural, name)): Path<(String, String, String)>,
 ) -> Answer {
     let resource = Resource::named(&plural)?;
-    let object = find(&api, resource, &namespace, &name).await?;
-    Ok(Json(shown(&api, resource, object)))
+    let found = WatchCache::one(&api, resource, &namespace, &name).await?;
+    found.map(|shown| Json(shown.object.clone())).ok_or_else(|| Refusal::not_found(resource, &name))
 }
 
 /// `POST /api/v1/namespaces/{namespace}/pods`.
@@ -176,7 +124,7 @@ pub(super) async fn delete_collection(
 ) -> Answer {
     let resource = Resource::named(&plural)?;
     let (asked, writing) = deletion(options(query)?, body)?;
-    let Json(list) = list(&api, resource, Some(&namespace), options(chosen)?).await?;
+    let list = list(&api, resource, Some(namespace.clone()), &options(chosen)?).await?;
     for object in list["items"].as_array().into_iter().flatten() {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         match end(&api, resource, (&namespace, name), &asked, writing).await {
@@ -208,6 +156,7 @@ async fn end(
 ) -> Answer {
     loop {
         let object = find(api, resource, namespace, name).await?;
+        meant(api, resource, name, &object, asked.preconditions.resource_version.as_deref()).await?;
         let Some(doomed) = admission::doomed(resource, &object, asked, (api.clock)())? else {
             return Ok(Json(shown(api, resource, object)));
         };
@@ -225,6 +174,22 @@ async fn end(
             Err(error) => return Err(Refusal::of_store(&error, resource, name)),
         }
     }
+}
+
+/// Refuses what was meant for another state of the object.
+async fn meant(
+    api: &Api,
+    resource: Resource,
+    name: &str,
+    object: &Value,
+    version: Option<&str>,
+) -> Result<(), Refusal> {
+    let Some(version) = version else { return Ok(()) };
+    if WatchCache::has_seen(api, resource, version, object).await? {
+        return Ok(());
+    }
+    let found = &object["metadata"]["resourceVersion"];
+    Err(Refusal::precondition(resource, name, "resourceVersion", version, found))
 }
 
 /// `GET /carob/v1/gone/{plural}/{namespace}/{name}?uid=…`: answers once that object is no more.
@@ -270,23 +235,6 @@ async fn remove(api: &Api, resource: Resource, object: &Value) -> Answer {
     })))
 }
 
-async fn list(api: &Api, resource: Resource, namespace: Option<&str>, query: ListQuery) -> Answer {
-    let selector = query.selector(if resource == PODS { selector::POD_FIELDS } else { selector::FIELDS })?;
-    let (objects, version) = api
-        .objects
-        .list(resource.kind, namespace)
-        .await
-        .map_err(|error| Refusal::of_store(&error, resource, ""))?;
-    let shown = objects.into_iter().map(|object| shown(api, resource, object));
-    let items: Vec<Value> = shown.filter(|object| selector.matches(object)).collect();
-    Ok(Json(json!({
-        "kind": format!("{}List", resource.kind.name()),
-        "apiVersion": resource.manifest().api_version(),
-        "metadata": {"resourceVersion": version.to_string()},
-        "items": items,
-    })))
-}
-
 /// The stored object, or 404.
 pub(super) async fn find(
     api: &Api,
@@ -300,11 +248,16 @@ pub(super) async fn find(
 }
 
 pub(super) fn shown(api: &Api, resource: Resource, object: Value) -> Value {
+    shown_in(&api.picture.borrow(), resource, object)
+}
+
+/// A stored object with the status it has in a picture.
+pub(super) fn shown_in(picture: &Picture, resource: Resource, object: Value) -> Value {
     match resource.kind {
-        Kind::Pod => pod::shown(object, &api.picture.borrow()),
+        Kind::Pod => pod::shown(object, picture),
         Kind::PersistentVolumeClaim => claim::shown(object),
         Kind::ConfigMap | Kind::Secret => object,
-        Kind::Workload(kind) => workload::shown(kind, object, &api.picture.borrow()),
+        Kind::Workload(kind) => workload::shown(kind, object, picture),
     }
 }
 

@@ -84,6 +84,22 @@ impl Refusal {
         Self::plain(StatusCode::CONFLICT, "Conflict", message)
     }
 
+    /// 409: a delete was meant for another state of the object.
+    pub(super) fn precondition(
+        resource: Resource,
+        name: &str,
+        field: &str,
+        expected: &str,
+        found: &Value,
+    ) -> Self {
+        Self::conflict(format!("{} {name:?} has {field} {found}, not {expected:?}", resource.plural))
+    }
+
+    /// 410: the moment that is asked for is not remembered. The client has to list again.
+    pub(super) fn expired(message: String) -> Self {
+        Self::plain(StatusCode::GONE, "Expired", message)
+    }
+
     /// 403: understood, and not allowed.
     pub(super) fn forbidden(resource: Resource, name: &str, why: &str) -> Self {
         let message = format!("{} {name:?} is forbidden: {why}", resource.plural);
@@ -194,6 +210,18 @@ impl Refusal {
         }
     }
 
+    /// 422 for the options of a list or a watch.
+    pub(super) fn invalid_options(field: &str, why: &str) -> Self {
+        let message = format!("Forbidden: {why}");
+        let cause = json!({"reason": "FieldValueForbidden", "field": field, "message": message});
+        Self {
+            code: StatusCode::UNPROCESSABLE_ENTITY,
+            reason: "Invalid",
+            message: format!("ListOptions.meta.k8s.io \"\" is invalid: {field}: {message}"),
+            details: Some(json!({"kind": "ListOptions", "group": "meta.k8s.io", "causes": [cause]})),
+        }
+    }
+
     /// 503: something the request needs is not there now.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::plain(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message.into())
@@ -243,7 +271,7 @@ impl Refusal {
     }
 
     /// The `Status` object.
-    fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status",
             "apiVersion": "v1",

@@ -83,6 +83,11 @@ impl Resource {
         }
     }
 
+    /// Whether it has a status that changes though nobody writes the object.
+    pub(super) fn has_status(&self) -> bool {
+        matches!(self.kind, Kind::Pod | Kind::Workload(_))
+    }
+
     /// By the word in a path.
     pub(super) fn named(plural: &str) -> Result<Self, Refusal> {
         all().find(|resource| resource.plural == plural).ok_or_else(Refusal::unknown_path)

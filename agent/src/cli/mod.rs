@@ -21,6 +21,7 @@ mod logs;
 mod output;
 mod pods;
 mod pull;
+mod session;
 mod sink;
 mod source;
 mod table;
@@ -47,6 +48,8 @@ pub(crate) enum Verb {
     Logs(logs::Logs),
     /// Run a command in a container
     Exec(exec::Exec),
+    /// Take part in a container that runs: its output from now on, its input
+    Attach(exec::Attach),
     /// Delete objects, and wait until they are gone
     Delete(delete::Delete),
     /// Say how and why the containers of a pod ended, also of one that is gone
@@ -81,6 +84,7 @@ pub(crate) async fn run(verb: Verb, config: &Config) -> anyhow::Result<ExitCode>
         Verb::Describe(verb) => verb.run(&client, now()).await,
         Verb::Logs(verb) => verb.run(&client).await,
         Verb::Exec(verb) => verb.run(&client).await,
+        Verb::Attach(verb) => verb.run(&client).await,
         Verb::Delete(verb) => verb.run(&client).await,
         Verb::Why(verb) => verb.run(&client).await,
         Verb::Events(verb) => verb.run(&client, now()).await,

@@ -14,6 +14,7 @@ use crate::pod::{
     counts::Tally,
     network::Address,
     status::{BootId, PodStatus},
+    storage::ClaimUse,
     surroundings::Whose,
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Picture {
     /// Terminations since the store was made. They never go back while the pod exists.
     pub(crate) totals: Vec<Total>,
     pub(crate) health: Health,
+    /// Those that pods use, when they were last looked at.
+    pub(crate) claims: Arc<[ClaimUse]>,
     pub(crate) stages: Arc<Stages>,
     pub(crate) meter: Meter,
     /// Of the API.

@@ -105,6 +105,20 @@ pub(crate) struct Failure {
     pub(crate) at: Stamp,
     /// How often in a row, this time included.
     pub(crate) count: u32,
+    /// What it failed at wants to be left alone for so long.
+    pub(crate) wait: Duration,
+}
+
+impl Failure {
+    pub(crate) fn first(reason: &'static str, message: String, at: Stamp) -> Self {
+        Self { reason, message, at, count: 1, wait: Duration::ZERO }
+    }
+
+    /// The next one in a row, if the last try failed for the same reason.
+    pub(crate) fn after(self, last: Option<&Self>) -> Self {
+        let count = last.filter(|last| last.reason == self.reason).map_or(1, |last| last.count + 1);
+        Self { count, ..self }
+    }
 }
 
 /// What can be under way for a pod; each at most once.

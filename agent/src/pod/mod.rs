@@ -378,6 +378,8 @@ pub(crate) mod annotation {
     pub(crate) const RESTART: &str = "carob.dev/restart";
     /// `"oom=1m,crash=5s..2m"`: how long the next attempt waits after a failure, by its cause. May name a container.
     pub(crate) const BACKOFF: &str = "carob.dev/backoff";
+    /// `"Retain"`: what lies in a claim stays when the claim is deleted. `"Delete"` if it is not there.
+    pub(crate) const RECLAIM: &str = "carob.dev/reclaim-policy";
     /// Set by carob on pods that come from the manifest folder: the file's path.
     pub(crate) const MANIFEST: &str = "carob.dev/manifest";
 }

@@ -40,6 +40,7 @@ impl Agent {
             pods,
             totals,
             health,
+            claims: self.claims.found.clone(),
             stages: self.stages.clone(),
             meter: before.meter.clone(),
             refusals: before.refusals.clone(),

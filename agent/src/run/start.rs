@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     Agent, Note, Wakers,
     archives::Archives,
-    clock, exec, folder, garbage, given, heard, images,
+    claims, clock, exec, folder, garbage, given, heard, images,
     systemd::{self, Notifier},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         self, Tools,
         log::{Keeper, Surroundings},
     },
-    api::{self, Api, Door, ExecDoor, ImageDoor},
+    api::{self, Api, Door, ExecDoor, ImageDoor, WatchCache},
     cgroup::CONTROLLERS,
     config::Config,
     kernel::{
@@ -101,6 +101,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         node: given::Node::of(&config),
         closed: super::tally::Closed::default(),
         collecting: garbage::Collecting::default(),
+        claims: claims::Claims::default(),
         archives: Archives::recall(&config.state),
         news: Vec::new(),
         config,
@@ -207,6 +208,8 @@ async fn serve(
         clock: wall,
         now: clock::now,
         readings: Readings::default(),
+        pause: clock::pausing,
+        cache: Arc::new(WatchCache::new(leap(store).await)),
         door: network.as_ref().map(|(door, _)| door.clone()),
     };
     if let Some((door, listener)) = network {
@@ -230,6 +233,15 @@ async fn serve(
         });
     }
     Ok(())
+}
+
+/// Without a store that can be written the newest version has to do: then nothing else is written either.
+async fn leap(store: &Store) -> u64 {
+    let objects = store.objects();
+    objects.leap().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "watchers of before may miss a change");
+        *objects.changed().borrow()
+    })
 }
 
 /// The API for the network, if that is wanted. Pods are looked after without it, too.
@@ -276,6 +288,7 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        claims: Arc::default(),
         stages: Arc::default(),
         meter: Meter::default(),
         refusals: Arc::default(),

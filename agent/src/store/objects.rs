@@ -16,6 +16,9 @@ use super::{
     writer::{Durability, Fault, Writer},
 };
 
+/// More resourceVersions than a power cut can take back: those since the last write that was synced.
+const LEAP: u64 = 1 << 16;
+
 /// The objects. Every change is on disk when it is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Objects {
@@ -111,6 +114,22 @@ impl Objects {
             .await
     }
 
+    /// Takes this many resourceVersions for states that are not stored, and gives the last of them back.
+    pub(crate) async fn advance(&self, by: u64) -> Result<u64, Error> {
+        self.writer
+            .write("take a resourceVersion".to_owned(), Durability::Process, move |db| {
+                Ok(advance_by(db, by)?)
+            })
+            .await
+    }
+
+    /// Leaves all resourceVersions behind that were ever given out, also those that a power cut took back; gives the
+    /// newest back.
+    pub(crate) async fn leap(&self) -> Result<u64, Error> {
+        let attempted = "leap to new resourceVersions".to_owned();
+        self.writer.write(attempted, Durability::Power, |db| Ok(advance_by(db, LEAP)?)).await
+    }
+
     /// The newest resourceVersion on disk.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.writer.revision()
@@ -203,8 +222,12 @@ fn read(row: &Row<'_>, seal: &Seal, key: &Key) -> rusqlite::Result<Stored> {
 
 /// The next resourceVersion. Deletes take one too, so that a watcher can tell that something went.
 pub(super) fn advance(db: &Connection) -> rusqlite::Result<u64> {
-    db.prepare_cached("UPDATE revision SET newest = newest + 1 RETURNING newest")?
-        .query_row([], |row| unsigned(row, "newest"))
+    advance_by(db, 1)
+}
+
+fn advance_by(db: &Connection, by: u64) -> rusqlite::Result<u64> {
+    db.prepare_cached("UPDATE revision SET newest = newest + ?1 RETURNING newest")?
+        .query_row([by.cast_signed()], |row| unsigned(row, "newest"))
 }
 
 fn versioned(mut object: Value, revision: u64) -> Value {

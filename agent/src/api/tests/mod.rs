@@ -7,6 +7,7 @@ mod exec;
 pub(super) mod scene;
 mod shown;
 mod streams;
+mod watch;
 
 use std::io::Read;
 
@@ -85,7 +86,6 @@ async fn errors_are_status_objects() {
         ("GET", "/api/v1/namespaces/default/pods/x", "", 404, "NotFound", r#"pods "x" not found"#),
         ("DELETE", "/api/v1/namespaces/default/pods/x", "", 404, "NotFound", r#"pods "x" not found"#),
         ("PUT", PODS, "", 405, "MethodNotAllowed", "method"),
-        ("GET", "/api/v1/pods?watch=true", "", 405, "MethodNotAllowed", "watching"),
         ("GET", "/api/v1/pods?labelSelector=a%20within%20(b)", "", 400, "BadRequest", "selector"),
         (
             "GET",

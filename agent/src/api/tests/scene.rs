@@ -27,7 +27,9 @@ use tokio::{
 };
 
 use crate::{
-    api::{Api, Door, ExecDoor, ExecRequest, ImageDoor, ImageRequest, serve_network, serve_socket},
+    api::{
+        Api, Door, ExecDoor, ExecRequest, ImageDoor, ImageRequest, WatchCache, serve_network, serve_socket,
+    },
     config::Config,
     manifest,
     metrics::Readings,
@@ -66,6 +68,7 @@ pub(in crate::api) fn picture() -> Picture {
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        claims: Arc::default(),
         stages: Arc::default(),
         meter: crate::picture::meter::Meter::default(),
         refusals: Arc::default(),
@@ -204,6 +207,8 @@ impl Scene {
             clock,
             now: Stamp::default,
             readings: Readings::default(),
+            pause: |_| Box::pin(std::future::pending()),
+            cache: Arc::new(WatchCache::new(0)),
         };
         let listener = UnixListener::bind(dir.join("sock")).unwrap();
         tokio::spawn(serve_socket(api.clone(), listener));

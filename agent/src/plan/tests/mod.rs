@@ -128,7 +128,7 @@ fn pod(sandbox: Sandbox, seen: Seen) -> Observed {
 }
 
 fn failure(count: u32) -> Failure {
-    Failure { reason: "ErrImagePull", message: "no".to_owned(), at: T, count }
+    Failure { count, ..Failure::first("ErrImagePull", "no".to_owned(), T) }
 }
 
 fn deleted(seen: Observed) -> Observed {
@@ -467,6 +467,38 @@ fn a_failed_pull_is_an_error_first_and_a_back_off_then() {
         let shown = status(&spec(ALWAYS, 1), &seen, now).containers.remove(0).state;
         let right = matches!(shown, ContainerState::Waiting { reason, .. } if reason == expected);
         assert!(right, "{reason} after {:?}: {shown:?}", now.since(T));
+    }
+}
+
+#[test]
+fn what_failed_is_tried_again_later_each_time_and_not_before_it_is_asked_for() {
+    let rows = [
+        (1, 0, 10),
+        (2, 0, 20),
+        (5, 0, 160),
+        (6, 0, 300),
+        (1, 7, 10),
+        (1, 60, 60),
+        (4, 60, 80),
+        (1, 9000, 300),
+    ];
+    for (count, wait, expected) in rows {
+        let failed = Failure { wait: Duration::from_secs(wait), ..failure(count) };
+        let seen = pod(Sandbox::Ready, one(State::Failed(failed)));
+        // By then it is shown as a back-off, which is a change too.
+        check(ALWAYS, &seen, secs(2), &[], Some(secs(expected)));
+    }
+}
+
+#[test]
+fn failures_are_counted_while_the_reason_is_the_same() {
+    let next = |reason| Failure::first(reason, String::new(), T);
+    for (last, reason, expected) in [
+        (None, "ErrImagePull", 1),
+        (Some(failure(3)), "ErrImagePull", 4),
+        (Some(failure(3)), "RunContainerError", 1),
+    ] {
+        assert_eq!(next(reason).after(last.as_ref()).count, expected, "{reason} after {last:?}");
     }
 }
 
