@@ -36,10 +36,8 @@ pub(super) struct Clients(PathBuf);
 
 impl Clients {
     pub(super) fn made(place: &Place) -> Result<Self> {
-        let recipe =
-            OLDER.iter().fold(Recipe::new("clients").with(NEWEST).with(PYTHON), |recipe, (suite, name)| {
-                recipe.with(suite).with(name)
-            });
+        let recipe = Recipe::new("clients").with(NEWEST).with(PYTHON);
+        let recipe = OLDER.iter().flatten().fold(recipe, Recipe::with);
         let made = recipe.in_cache(&place.cache, |dir| {
             let stage = stage("clients: kubectl of three ages, Python's");
             newest(dir)?;
