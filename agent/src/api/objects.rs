@@ -17,11 +17,13 @@ use serde_json::{Value, json};
 
 use super::{
     Api, OBJECT_LIMIT,
-    admission::{self, DeleteOptions},
+    admission::{self, DeleteOptions, Submitted},
     claim, pod,
     refusal::Refusal,
     resource::{PODS, Resource},
     selector::{self, Selector},
+    table::Form,
+    validation::{Validation, Warnings},
     workload,
 };
 use crate::{
@@ -78,6 +80,7 @@ impl ListQuery {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct WriteQuery {
     pub(super) dry_run: Option<String>,
+    pub(super) field_validation: Option<String>,
     grace_period_seconds: Option<u32>,
 }
 
@@ -89,7 +92,11 @@ pub(super) enum Writing {
 }
 
 impl Writing {
-    pub(super) fn asked(dry_run: Option<&str>) -> Result<Self, Refusal> {
+    pub(super) fn of(query: &WriteQuery) -> Result<Self, Refusal> {
+        Self::asked(query.dry_run.as_deref())
+    }
+
+    fn asked(dry_run: Option<&str>) -> Result<Self, Refusal> {
         match dry_run {
             None | Some("") => Ok(Self::Real),
             Some("All") => Ok(Self::Dry),
@@ -122,10 +129,11 @@ pub(super) async fn list_namespace(
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
     Path((namespace, plural, name)): Path<(String, String, String)>,
+    form: Form,
 ) -> Answer {
     let resource = Resource::named(&plural)?;
     let object = find(&api, resource, &namespace, &name).await?;
-    Ok(Json(shown(&api, resource, object)))
+    Ok(Json(form.one(resource.kind.name(), shown(&api, resource, object), (api.clock)())))
 }
 
 /// `POST /api/v1/namespaces/{namespace}/pods`.
@@ -135,11 +143,13 @@ pub(super) async fn create(
     query: Options<WriteQuery>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
+) -> Result<(StatusCode, Warnings, Json<Value>), Refusal> {
     let resource = Resource::named(&plural)?;
-    let writing = Writing::asked(options(query)?.dry_run.as_deref())?;
+    let query = options(query)?;
+    let (writing, validation) = (Writing::of(&query)?, Validation::of(&query)?);
     readable(&headers)?;
-    let object = admission::submitted(resource, &namespace, &whole(body)?)?;
+    let Submitted { object, warnings } =
+        admission::submitted(resource, &namespace, &whole(body)?, validation)?;
     let uid = PodUid(uuid::Uuid::new_v4().to_string());
     let object = admission::admit(resource, object, &uid, (api.clock)())?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -151,7 +161,7 @@ pub(super) async fn create(
             None => object,
         },
     };
-    Ok((StatusCode::CREATED, Json(shown(&api, resource, object))))
+    Ok((StatusCode::CREATED, warnings, Json(shown(&api, resource, object))))
 }
 
 /// `DELETE /api/v1/namespaces/{namespace}/pods/{name}`: marks the object. The loop ends what runs, then removes it.

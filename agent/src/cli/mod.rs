@@ -2,7 +2,6 @@
 //!
 //! Nothing here knows how a pod is run: the same could be done with curl.
 
-mod age;
 mod apply;
 mod archive;
 mod autopsy;
@@ -18,7 +17,6 @@ mod image;
 mod lines;
 mod logs;
 mod output;
-mod pods;
 mod pull;
 mod sink;
 mod source;

@@ -7,6 +7,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cgroup", &["pod", "config"]),
     ("picture", &["pod"]),
     ("ready", &[]),
+    ("columns", &[]),
     ("manifest", &["pod"]),
     ("plan", &["pod"]),
     ("account", &["pod"]),
@@ -15,9 +16,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("act", &["pod", "plan", "config", "cgroup", "kernel", "ready", "runtime::Word"]),
     ("kernel", &["pod", "config", "cgroup"]),
     ("stream", &["pod", "config", "ready"]),
-    ("api", &["pod", "config", "manifest", "store", "stream", "picture", "account", "metrics", "ready"]),
+    (
+        "api",
+        &[
+            "pod", "config", "columns", "manifest", "store", "stream", "picture", "account", "metrics",
+            "ready",
+        ],
+    ),
     ("metrics", &["pod", "cgroup", "picture", "account"]),
-    ("cli", &["pod", "config", "manifest", "cgroup", "kernel", "account"]),
+    ("cli", &["pod", "config", "columns", "manifest", "cgroup", "kernel", "account"]),
 ];
 
 /// What may use everything: the loop that ties all together, and the entry.

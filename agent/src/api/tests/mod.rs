@@ -1,9 +1,10 @@
 //! The API as a client meets it: over a unix socket, with a real store behind it.
 
 mod change;
+mod discovery;
 mod events;
 mod exec;
-pub(super) mod scene;
+pub(in crate::api) mod scene;
 mod shown;
 mod streams;
 
