@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Api,
-    change::{self, Part, Target},
+    change::{self, Changed, Part, Target},
     objects::{Answer, Options, WriteQuery, find, shown},
     refusal::Refusal,
     resource::Resource,
@@ -43,7 +43,7 @@ pub(super) async fn replace(
     query: Options<WriteQuery>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Answer {
+) -> Changed {
     change::put(&api, target(&namespace, &name)?, query, &headers, body).await
 }
 
@@ -54,8 +54,8 @@ pub(super) async fn patch(
     query: Options<WriteQuery>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Answer {
-    change::merge_into(&api, target(&namespace, &name)?, query, &headers, body).await
+) -> Changed {
+    change::patch_with(&api, target(&namespace, &name)?, query, &headers, body).await
 }
 
 fn target<'a>(namespace: &'a str, name: &'a str) -> Result<Target<'a>, Refusal> {

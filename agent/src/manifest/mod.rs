@@ -13,6 +13,7 @@ mod check;
 mod defaults;
 mod fault;
 mod file;
+mod leniency;
 pub(crate) mod made;
 mod names;
 mod path;
@@ -45,6 +46,7 @@ use self::{
 pub(crate) use self::{
     fault::{Fault, FaultKind, Faults, Place},
     file::read,
+    leniency::{forgiven, is_forgivable},
 };
 use crate::pod::{PodUid, Spec, workload::WorkloadKind};
 
