@@ -200,7 +200,7 @@ fn last(refusal: Refusal) -> Response {
 async fn explain(stream: &mut TcpStream) {
     let mut sent = [0; HEAD];
     let answered: io::Result<()> = async {
-        stream.read(&mut sent).await?;
+        let _some = stream.read(&mut sent).await?;
         stream.write_all(PLAIN_ANSWER).await?;
         stream.shutdown().await
     }
