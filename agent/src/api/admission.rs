@@ -12,6 +12,7 @@ use super::{
     date,
     refusal::Refusal,
     resource::Resource,
+    update::Bar,
     validation::{Validation, Warnings},
 };
 use crate::{
@@ -113,6 +114,10 @@ pub(super) fn admit(
     if object["metadata"]["annotations"].get(annotation::MANIFEST).is_some() {
         let why = format!("the annotation {} is carob's to set", annotation::MANIFEST);
         return Err(Refusal::forbidden(resource, &name, &why));
+    }
+    if object["spec"].get("ephemeralContainers").is_some() {
+        let bar = Bar::forbidden("spec.ephemeralContainers", "cannot be set on create");
+        return Err(Refusal::barred(resource, &name, &bar));
     }
     if let Some(object) = object.as_object_mut() {
         object.remove("status");

@@ -57,6 +57,8 @@ pub(super) enum Part {
     Whole,
     /// Of a pod: `pods/resize`.
     Resources,
+    /// Of a pod: `pods/ephemeralcontainers`.
+    Ephemeral,
 }
 
 /// `PUT /api/v1/namespaces/{namespace}/{plural}/{name}`.
@@ -207,6 +209,7 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
             let barred = match part {
                 Part::Whole => update::barred(&current["spec"], &next["spec"]),
                 Part::Resources => resize::barred(current, &next),
+                Part::Ephemeral => update::barred_addition(&current["spec"], &next["spec"]),
             };
             if let Some(bar) = barred {
                 return Err(Refusal::barred(resource, name, &bar));
@@ -246,7 +249,7 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
             next["metadata"]["generation"] = json!(generation + 1);
             match part {
                 Part::Resources => allocation::keep(&mut next, current),
-                Part::Whole => allocation::hand_on(&mut next, current),
+                Part::Whole | Part::Ephemeral => allocation::hand_on(&mut next, current),
             }
         }
         Kind::Pod => allocation::hand_on(&mut next, current),

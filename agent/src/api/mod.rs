@@ -22,6 +22,7 @@ mod media;
 mod objects;
 mod openapi;
 mod packed;
+mod part;
 mod patch;
 mod piecewise;
 mod pod;
@@ -58,6 +59,7 @@ pub(crate) use self::images::{
 pub(crate) use self::pull::PullWord;
 use self::{
     about::{Pictures, Usage},
+    change::Part,
     cluster::Shown,
     refusal::Refusal,
     resource::Scope,
@@ -167,7 +169,6 @@ fn about_routes() -> Router<Arc<Api>> {
 }
 
 fn object_routes() -> Router<Arc<Api>> {
-    let resize = get(resize::read).put(resize::replace).patch(resize::patch);
     let roots = ["/api/v1", "/apis/apps/v1", "/apis/batch/v1"];
     let objects = roots.into_iter().fold(Router::new(), |router, root| {
         let one = get(objects::read).put(change::replace).patch(change::patch).delete(objects::delete);
@@ -184,7 +185,11 @@ fn object_routes() -> Router<Arc<Api>> {
         .route("/api/v1/namespaces/{namespace}/events", get(events::list_namespace))
         .route("/api/v1/namespaces/{namespace}/events/{name}", get(events::read))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::log))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", resize)
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", part::routes(Part::Resources))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}/ephemeralcontainers",
+            part::routes(Part::Ephemeral),
+        )
         .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec).post(exec::exec))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/attach", get(exec::attach).post(exec::attach))
         .route(

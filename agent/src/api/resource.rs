@@ -130,6 +130,7 @@ const ALL: &[&str] = &["all"];
 
 const PARTS_OF_POD: &[Subresource] = &[
     Subresource { name: "attach", kind: "PodAttachOptions", verbs: &["create", "get"] },
+    Subresource { name: "ephemeralcontainers", kind: "Pod", verbs: CHANGED },
     Subresource { name: "exec", kind: "PodExecOptions", verbs: &["create", "get"] },
     Subresource { name: "log", kind: "Pod", verbs: &["get"] },
     Subresource { name: "portforward", kind: "PodPortForwardOptions", verbs: &["create", "get"] },

@@ -11,6 +11,7 @@ pub(crate) mod allocation;
 mod annotations;
 mod check;
 mod defaults;
+mod ephemeral;
 mod fault;
 mod file;
 mod leniency;
