@@ -56,7 +56,7 @@ pub(super) fn debug(world: &World) -> Result<()> {
     let end = ended(world, "look")?;
     ensure!(end["exitCode"] == 3 && end["reason"] == "Error", "{end}");
     ensure!(pod.logs("look")? == "/work sleep \nadded\n", "it sees its target: {:?}", pod.logs("look"));
-    let alone = "echo $$; exec /work sleep";
+    let alone = "echo $$$$; exec /work sleep";
     ensure!(add(world, debugger("alone", alone, None))?.0 == 200);
     pod.await_log("alone", "1\n")?;
     world.restart()?;

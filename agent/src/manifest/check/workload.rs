@@ -30,8 +30,12 @@ pub(in crate::manifest) fn check(object: &impl Serialize, kind: WorkloadKind, fi
     counts(spec, &at, findings);
     let template: PodTemplateSpec = part(&spec["template"]);
     if spec["template"]["spec"].get("ephemeralContainers").is_some() {
-        let at = at.field("template").field("spec").field("ephemeralContainers");
-        findings.fault(&at, FaultKind::Unsupported, "these are added to a pod that runs");
+        let (template, said) = (at.field("template"), "ephemeralContainers");
+        findings.fault(
+            &template.field("spec").field(said),
+            FaultKind::Unsupported,
+            "these are added to a pod that runs",
+        );
     }
     selector(kind, spec, template.metadata.as_ref(), &at, findings);
     let claims: Vec<PersistentVolumeClaim> = part(&spec["volumeClaimTemplates"]);
