@@ -115,9 +115,8 @@ pub(super) fn admit(
         let why = format!("the annotation {} is carob's to set", annotation::MANIFEST);
         return Err(Refusal::forbidden(resource, &name, &why));
     }
-    if object["spec"].get("ephemeralContainers").is_some() {
-        let bar = Bar::forbidden("spec.ephemeralContainers", "cannot be set on create");
-        return Err(Refusal::barred(resource, &name, &bar));
+    if let Some((field, why)) = manifest::only_later(&object) {
+        return Err(Refusal::barred(resource, &name, &Bar::forbidden(field, why)));
     }
     if let Some(object) = object.as_object_mut() {
         object.remove("status");

@@ -96,6 +96,15 @@ impl Kind {
     }
 }
 
+/// What an object cannot have when it is made, though it may get it later: the field, and why.
+pub(crate) fn only_later(object: &Value) -> Option<(&'static str, &'static str)> {
+    let has_any = object["spec"]["ephemeralContainers"].as_array().is_some_and(|list| !list.is_empty());
+    has_any.then_some((
+        "spec.ephemeralContainers",
+        "cannot be set on create: these are added to a pod that runs",
+    ))
+}
+
 /// One object of a file, good in all its fields. Defaults are not filled in: `pod` and `claim` do that.
 #[derive(Clone, Debug)]
 pub(crate) struct Object {

@@ -51,11 +51,15 @@ pub(crate) struct Use {
     pub(crate) memory: u64,
 }
 
+/// Uses, by name.
+pub(crate) type Named = Vec<(String, Use)>;
+
 /// The uses of one moment. What was not looked at twice yet is not in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Used {
     pub(crate) node: Option<Use>,
-    pub(crate) pods: Vec<(Arc<PodPicture>, Vec<(String, Use)>)>,
+    /// Each with its containers, by name.
+    pub(crate) pods: Vec<(Arc<PodPicture>, Named)>,
 }
 
 /// When it is asked: for the rates, and as the answer's date.

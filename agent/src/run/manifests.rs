@@ -213,8 +213,8 @@ fn admit(path: &Path, object: manifest::Object) -> Result<(Kind, Value), String>
         ManifestKind::Secret => Kind::Secret,
         ManifestKind::Workload(kind) => Kind::Workload(kind),
     };
-    if object.value["spec"].get("ephemeralContainers").is_some() {
-        return Err(format!("{}: spec.ephemeralContainers: these are added to a pod that runs", object.at));
+    if let Some((field, why)) = manifest::only_later(&object.value) {
+        return Err(format!("{}: {field}: {why}", object.at));
     }
     let mut value = object.kind.check(&object.value).map_err(|faults| faults.to_string())?.object;
     value["metadata"]["namespace"] = json!(object.namespace);

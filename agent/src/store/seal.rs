@@ -52,7 +52,7 @@ impl Seal {
             return Ok(body.to_string());
         }
         let mut body = body.clone();
-        if let Some(annotations) = body["metadata"]["annotations"].as_object_mut() {
+        if let Some(annotations) = body.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
             annotations.remove(UNREADABLE);
         }
         self.know_key(db)?;

@@ -101,7 +101,10 @@ impl Visit {
         let stream = timeout(PATIENCE, self.greet(stream)).await.map_err(|_| Turned::Slow)??;
         let speaker = speaker(&stream);
         let place = match speaker {
-            Some(_) => self.known.clone().try_acquire_owned().map_err(|_| Turned::Crowd)?,
+            Some(_) => {
+                drop(place);
+                self.known.clone().try_acquire_owned().map_err(|_| Turned::Crowd)?
+            }
             None => place,
         };
         self.serve(Placed::new(stream, place, &self.door.ends), speaker).await
