@@ -232,7 +232,7 @@ mod tests {
     async fn what_an_older_carob_wrote_openly_is_sealed_and_leaves_no_trace() {
         let scratch = Scratch::new();
         let older = Connection::open(scratch.database()).unwrap();
-        crate::store::schema::tests::older(&older, 5);
+        crate::store::scratch::older(&older, 5);
         for name in ["a", "b", "gone"] {
             let uid = format!("uid-{name}");
             let row = params!["Secret", "default", name, uid, 1, secret(name).to_string()];
