@@ -5,6 +5,7 @@ mod act;
 mod api;
 mod cgroup;
 mod cli;
+mod columns;
 mod config;
 mod kernel;
 mod keyfile;

@@ -1,21 +1,12 @@
-//! What the server says of itself: version, health, the kinds it serves, metrics.
+//! What the server says of itself: version, health, metrics.
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::HeaderMap,
-    response::Response,
-};
+use axum::{Json, extract::State, http::HeaderMap, response::Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{
-    Api, packed,
-    refusal::Refusal,
-    resource::{self, PODS, Resource},
-};
+use super::{Api, packed, refusal::Refusal};
 use crate::{
     config::Config,
     metrics::{self, Moment, Places},
@@ -42,13 +33,19 @@ pub(super) async fn version() -> Json<Value> {
     Json(json!({
         "major": major,
         "minor": minor,
-        "gitVersion": format!("v{major}.{minor}.0+carob-{}", env!("CARGO_PKG_VERSION")),
+        "gitVersion": version_text(),
         "platform": format!("linux/{}", architecture()),
     }))
 }
 
+/// The version of Kubernetes that is spoken, and carob's own.
+pub(super) fn version_text() -> String {
+    let (major, minor) = KUBERNETES;
+    format!("v{major}.{minor}.0+carob-{}", env!("CARGO_PKG_VERSION"))
+}
+
 /// As Go names it, and so all clients.
-fn architecture() -> &'static str {
+pub(super) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -95,62 +92,4 @@ pub(super) async fn summary(State(api): State<Arc<Api>>) -> Json<Value> {
     let moment = Moment { now: (api.now)(), date: (api.clock)() };
     let places = (api.config.cgroup_fs.as_path(), api.config.pods_cgroup());
     Json(metrics::summary(&picture, (places.0, &places.1), moment, &api.readings))
-}
-
-/// `GET /api`.
-pub(super) async fn versions() -> Json<Value> {
-    Json(json!({"kind": "APIVersions", "versions": ["v1"]}))
-}
-
-/// `GET /apis`.
-pub(super) async fn groups() -> Json<Value> {
-    let group = |name: &str| {
-        let version = json!({"groupVersion": format!("{name}/v1"), "version": "v1"});
-        json!({"name": name, "versions": [version], "preferredVersion": version})
-    };
-    let groups: Vec<Value> = ["apps", "batch"].map(group).into();
-    Json(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}))
-}
-
-/// `GET /api/v1`.
-pub(super) async fn resources() -> Json<Value> {
-    let log = json!({
-        "name": format!("{}/log", PODS.plural), "singularName": "", "namespaced": true, "kind": "Pod", "verbs": ["get"],
-    });
-    let events = json!({
-        "name": "events", "singularName": "event", "namespaced": true, "kind": "Event", "verbs": ["get", "list"],
-        "shortNames": ["ev"],
-    });
-    let mut list = listed("v1");
-    list.extend([log, events]);
-    Json(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "v1", "resources": list}))
-}
-
-/// `GET /apis/apps/v1`.
-pub(super) async fn group_resources(
-    Path((group, version)): Path<(String, String)>,
-) -> Result<Json<Value>, Refusal> {
-    let version = format!("{group}/{version}");
-    let list = listed(&version);
-    if list.is_empty() {
-        return Err(Refusal::unknown_path());
-    }
-    Ok(Json(
-        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": list}),
-    ))
-}
-
-/// The kinds of one group and version.
-fn listed(version: &str) -> Vec<Value> {
-    let entry = |resource: Resource| {
-        json!({
-            "name": resource.plural,
-            "singularName": resource.singular,
-            "namespaced": true,
-            "kind": resource.kind.name(),
-            "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update"],
-            "shortNames": resource.short,
-        })
-    };
-    resource::all().filter(|resource| resource.manifest().api_version() == version).map(entry).collect()
 }

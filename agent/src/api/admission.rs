@@ -8,9 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{date, refusal::Refusal, resource::Resource};
+use super::{
+    date,
+    refusal::Refusal,
+    resource::Resource,
+    update::Bar,
+    validation::{Validation, Warnings},
+};
 use crate::{
-    manifest,
+    manifest::{self, Faults},
     pod::{PodUid, annotation, workload::suffix},
     store::Kind,
 };
@@ -21,11 +27,42 @@ const DEFAULT_GRACE: u64 = 30;
 const SERVER_SIDE: [&str; 5] =
     ["resourceVersion", "managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds"];
 
+/// An object as a client sent it, good for its kind.
+#[derive(Clone, Debug)]
+pub(super) struct Submitted {
+    pub(super) object: Value,
+    /// What was overlooked in it.
+    pub(super) warnings: Warnings,
+}
+
 /// The one object in a request's body, checked, with Kubernetes' defaults. It belongs into the namespace of the path.
-pub(super) fn submitted(resource: Resource, namespace: &str, body: &[u8]) -> Result<Value, Refusal> {
+pub(super) fn submitted(
+    resource: Resource,
+    namespace: &str,
+    body: &[u8],
+    validation: Validation,
+) -> Result<Submitted, Refusal> {
     let body = titled(resource, body);
-    let mut objects = manifest::read("body", &body)
-        .map_err(|faults| Refusal::faulty(resource, &claimed_name(&body), &faults))?;
+    let read = |body: &[u8]| manifest::read("body", body);
+    let (objects, warnings) = match read(&body) {
+        Err(Faults(faults)) if validation.forgives(&faults) => {
+            let refused = |faults: Faults| Refusal::faulty(resource, &claimed_name(&body), &faults);
+            let (value, forgiven) =
+                manifest::forgiven(resource.manifest(), "body", &body).map_err(refused)?;
+            (read(value.to_string().as_bytes()), validation.warnings(&forgiven))
+        }
+        read => (read, Warnings::default()),
+    };
+    let objects = objects.map_err(|faults| Refusal::faulty(resource, &claimed_name(&body), &faults))?;
+    let object = checked(resource, namespace, objects)?;
+    Ok(Submitted { object, warnings })
+}
+
+fn checked(
+    resource: Resource,
+    namespace: &str,
+    mut objects: Vec<manifest::Object>,
+) -> Result<Value, Refusal> {
     let mut object = match (objects.pop(), objects.is_empty()) {
         (Some(object), true) => object,
         (None, _) => return Err(Refusal::bad_request("the body of the request holds no object")),
@@ -77,6 +114,9 @@ pub(super) fn admit(
     if object["metadata"]["annotations"].get(annotation::MANIFEST).is_some() {
         let why = format!("the annotation {} is carob's to set", annotation::MANIFEST);
         return Err(Refusal::forbidden(resource, &name, &why));
+    }
+    if let Some((field, why)) = manifest::only_later(&object) {
+        return Err(Refusal::barred(resource, &name, &Bar::forbidden(field, why)));
     }
     if let Some(object) = object.as_object_mut() {
         object.remove("status");

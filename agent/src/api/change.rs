@@ -1,24 +1,28 @@
-//! Changing an object in place: PUT, and PATCH with a JSON merge patch. What may not change is refused; what only the
-//! server says is kept.
+//! Changing an object in place: PUT, and PATCH in each way there is. What may not change is refused; what only the server
+//! says is kept.
 
 use std::sync::Arc;
 
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, Query, State, rejection::BytesRejection},
-    http::{HeaderMap, header::CONTENT_TYPE},
+    extract::{Path, State, rejection::BytesRejection},
+    http::HeaderMap,
 };
 use serde_json::{Value, json};
 
 use super::{
-    Api, admission,
+    Api,
+    admission::{self, Submitted},
     cache::WatchCache,
-    objects::{Answer, Options, WriteQuery, Writing, find, options, readable, shown, whole},
+    objects::{Options, WriteQuery, Writing, find, options, readable, shown, whole},
+    patch::Way,
     refusal::Refusal,
     resize,
     resource::Resource,
-    update, workload,
+    update,
+    validation::{Validation, Warnings},
+    workload,
 };
 use crate::{
     manifest::{self, allocation},
@@ -26,8 +30,8 @@ use crate::{
     store::{Error, Kind},
 };
 
-/// RFC 7386.
-const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(super) type Changed = Result<(Warnings, Json<Value>), Refusal>;
+
 /// What a change cannot touch.
 const SERVER_SIDE: [&str; 6] = [
     "uid",
@@ -53,6 +57,8 @@ pub(super) enum Part {
     Whole,
     /// Of a pod: `pods/resize`.
     Resources,
+    /// Of a pod: `pods/ephemeralcontainers`.
+    Ephemeral,
 }
 
 /// `PUT /api/v1/namespaces/{namespace}/{plural}/{name}`.
@@ -62,7 +68,7 @@ pub(super) async fn replace(
     query: Options<WriteQuery>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Answer {
+) -> Changed {
     let resource = Resource::named(&plural)?;
     let target = Target { resource, namespace: &namespace, name: &name, part: Part::Whole };
     put(&api, target, query, &headers, body).await
@@ -75,10 +81,10 @@ pub(super) async fn patch(
     query: Options<WriteQuery>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Answer {
+) -> Changed {
     let resource = Resource::named(&plural)?;
     let target = Target { resource, namespace: &namespace, name: &name, part: Part::Whole };
-    merge_into(&api, target, query, &headers, body).await
+    patch_with(&api, target, query, &headers, body).await
 }
 
 /// The body takes the object's place.
@@ -88,38 +94,40 @@ pub(super) async fn put(
     query: Options<WriteQuery>,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Answer {
-    let writing = Writing::asked(options(query)?.dry_run.as_deref())?;
+) -> Changed {
+    let query = options(query)?;
+    let (writing, validation) = (Writing::of(&query)?, Validation::of(&query)?);
     readable(headers)?;
-    let object = admission::submitted(target.resource, target.namespace, &whole(body)?)?;
-    let changed = |_: &Value| Ok(object.clone());
+    let submitted = admission::submitted(target.resource, target.namespace, &whole(body)?, validation)?;
+    let changed = |_: &Value| Ok(submitted.clone());
     change(api, target, writing, changed).await
 }
 
-/// The body is merged into the object.
-pub(super) async fn merge_into(
+/// The body says what is to be different.
+pub(super) async fn patch_with(
     api: &Api,
     target: Target<'_>,
     query: Options<WriteQuery>,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Answer {
-    let Query(query) = query.map_err(|rejection| Refusal::bad_request(rejection.body_text()))?;
-    let writing = Writing::asked(query.dry_run.as_deref())?;
-    merge_patch(headers)?;
+) -> Changed {
+    let query = options(query)?;
+    let (writing, validation) = (Writing::of(&query)?, Validation::of(&query)?);
+    let way = Way::asked(headers)?;
     let patch: Value = serde_json::from_slice(&whole(body)?)
         .map_err(|fault| Refusal::bad_request(format!("the patch is not JSON: {fault}")))?;
-    if !patch.is_object() {
-        return Err(Refusal::bad_request("the patch is no object: it would replace the whole"));
-    }
     let changed = |current: &Value| {
-        let mut object = current.clone();
+        let mut base = current.clone();
         // Not the client's to change.
-        drop(object.as_object_mut().and_then(|object| object.remove("status")));
-        // A version in the patch is what the client has seen; the stored one says nothing of that.
-        drop(object["metadata"].as_object_mut().and_then(|metadata| metadata.remove("resourceVersion")));
-        merge(&mut object, &patch);
-        admission::submitted(target.resource, target.namespace, object.to_string().as_bytes())
+        drop(base.as_object_mut().and_then(|object| object.remove("status")));
+        let patched = way.apply(&base, &patch);
+        let mut object = patched.map_err(|fault| Refusal::patch(target.resource, target.name, &fault))?;
+        // A version that the patch leaves as it was says nothing of what the client has seen.
+        let version = &current["metadata"]["resourceVersion"];
+        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.retain(|field, value| field != "resourceVersion" || value != version);
+        }
+        admission::submitted(target.resource, target.namespace, object.to_string().as_bytes(), validation)
     };
     change(api, target, writing, changed).await
 }
@@ -129,21 +137,21 @@ async fn change(
     api: &Api,
     target: Target<'_>,
     writing: Writing,
-    changed: impl Fn(&Value) -> Result<Value, Refusal>,
-) -> Answer {
+    changed: impl Fn(&Value) -> Result<Submitted, Refusal>,
+) -> Changed {
     let Target { resource, namespace, name, .. } = target;
     loop {
         let current = find(api, resource, namespace, name).await?;
-        let mut wanted = changed(&current)?;
+        let Submitted { object: mut wanted, warnings } = changed(&current)?;
         update::without_shown(&mut wanted, &current, &api.picture.borrow().node);
         let pinned = expected(api, resource, &wanted, &current).await?;
         let next = admissible(target, wanted, &current)?;
         if writing == Writing::Dry {
-            return Ok(Json(shown(api, resource, next)));
+            return Ok((warnings, Json(shown(api, resource, next))));
         }
         let read = version(&current);
         match api.objects.replace(resource.kind, next, read).await {
-            Ok(object) => return Ok(Json(shown(api, resource, object))),
+            Ok(object) => return Ok((warnings, Json(shown(api, resource, object)))),
             Err(Error::Conflict { .. }) if !pinned => {}
             Err(error) => return Err(Refusal::of_store(&error, resource, name)),
         }
@@ -201,6 +209,7 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
             let barred = match part {
                 Part::Whole => update::barred(&current["spec"], &next["spec"]),
                 Part::Resources => resize::barred(current, &next),
+                Part::Ephemeral => update::barred_addition(&current["spec"], &next["spec"]),
             };
             if let Some(bar) = barred {
                 return Err(Refusal::barred(resource, name, &bar));
@@ -240,58 +249,11 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
             next["metadata"]["generation"] = json!(generation + 1);
             match part {
                 Part::Resources => allocation::keep(&mut next, current),
-                Part::Whole => allocation::hand_on(&mut next, current),
+                Part::Whole | Part::Ephemeral => allocation::hand_on(&mut next, current),
             }
         }
         Kind::Pod => allocation::hand_on(&mut next, current),
         _ => (),
     }
     Ok(next)
-}
-
-/// What the patch says takes the place of what is there; `null` takes it away.
-fn merge(object: &mut Value, patch: &Value) {
-    let Some(fields) = patch.as_object() else {
-        *object = patch.clone();
-        return;
-    };
-    if !object.is_object() {
-        *object = json!({});
-    }
-    for (key, value) in fields {
-        if value.is_null() {
-            drop(object.as_object_mut().and_then(|object| object.remove(key)));
-        } else {
-            merge(&mut object[key.as_str()], value);
-        }
-    }
-}
-
-fn merge_patch(headers: &HeaderMap) -> Result<(), Refusal> {
-    let found = headers.get(CONTENT_TYPE).map(|found| String::from_utf8_lossy(found.as_bytes()).into_owned());
-    let found = found.unwrap_or_default();
-    let media = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if media == MERGE_PATCH { Ok(()) } else { Err(Refusal::patch_type(&found, MERGE_PATCH)) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_merge_patch_does_as_its_standard_says() {
-        let rows = [
-            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
-            (json!({"a": "b"}), json!({"a": null}), json!({})),
-            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
-            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
-            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
-        ];
-        for (mut object, patch, expected) in rows {
-            merge(&mut object, &patch);
-            assert_eq!(object, expected, "{patch}");
-        }
-    }
 }

@@ -15,6 +15,7 @@ use super::{
     objects::{Answer, Options, options},
     refusal::Refusal,
     selector::EVENT_FIELDS,
+    table::Form,
     watch::{Begin, Listener, Wanted, Woken},
 };
 use crate::{
@@ -29,6 +30,8 @@ use crate::{
 
 /// Who tells, in `source` and `reportingComponent`.
 const COMPONENT: &str = "carob";
+/// Kind and version.
+const EVENT: (&str, &str) = ("Event", "v1");
 /// Where events about what has no namespace are kept, as in Kubernetes.
 const NO_NAMESPACE: &str = "default";
 
@@ -36,8 +39,9 @@ const NO_NAMESPACE: &str = "default";
 pub(super) async fn list_all(
     State(api): State<Arc<Api>>,
     query: Options<ListQuery>,
+    form: Form,
 ) -> Result<Response, Refusal> {
-    list_or_watch(api, None, &options(query)?).await
+    list_or_watch(api, None, &options(query)?, form).await
 }
 
 /// `GET /api/v1/namespaces/{namespace}/events`.
@@ -45,21 +49,23 @@ pub(super) async fn list_namespace(
     State(api): State<Arc<Api>>,
     Path(namespace): Path<String>,
     query: Options<ListQuery>,
+    form: Form,
 ) -> Result<Response, Refusal> {
-    list_or_watch(api, Some(namespace), &options(query)?).await
+    list_or_watch(api, Some(namespace), &options(query)?, form).await
 }
 
 /// `GET /api/v1/namespaces/{namespace}/events/{name}`.
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
     Path((namespace, name)): Path<(String, String)>,
+    form: Form,
 ) -> Answer {
     let all = shown(&api).await?;
     let of_name =
         |event: &Value| event["metadata"]["name"] == *name && event["metadata"]["namespace"] == *namespace;
     all.into_iter()
         .find(of_name)
-        .map(Json)
+        .map(|event| Json(form.one(EVENT.0, event, (api.clock)())))
         .ok_or_else(|| Refusal::absent(format!("events {name:?} not found")))
 }
 
@@ -67,11 +73,12 @@ async fn list_or_watch(
     api: Arc<Api>,
     namespace: Option<String>,
     query: &ListQuery,
+    form: Form,
 ) -> Result<Response, Refusal> {
     let wanted = Wanted { namespace, selector: query.chosen(EVENT_FIELDS)? };
     if query.watches() {
         let begin = query.begin()?;
-        let (listener, response) = Listener::new(&api, query, ("Event", "v1"));
+        let (listener, response) = Listener::new(&api, query, EVENT, form);
         tokio::spawn(watch(api, wanted, begin, listener));
         return Ok(response);
     }
@@ -79,8 +86,7 @@ async fn list_or_watch(
     let mut items = shown(&api).await?;
     items.retain(|event| wanted.covers(event));
     let metadata = json!({"resourceVersion": version.to_string()});
-    let list = json!({"kind": "EventList", "apiVersion": "v1", "metadata": metadata, "items": items});
-    Ok(Json(list).into_response())
+    Ok(Json(form.list(EVENT, &items, metadata, (api.clock)())).into_response())
 }
 
 /// Sends each event as it is told until the client goes or the journal cannot be read. What has been told before in the
@@ -99,7 +105,7 @@ async fn watch(api: Arc<Api>, wanted: Wanted, begin: Begin, mut listener: Listen
             let object = event(told, &api.picture.borrow());
             // Who begins with all that there is has seen none of it before.
             let kind = if told.count > 1 && since > 0 { "MODIFIED" } else { "ADDED" };
-            if wanted.covers(&object) && !listener.tell(kind, &object).await {
+            if wanted.covers(&object) && !listener.tell(kind, object).await {
                 return;
             }
         }

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 
 use super::{
     Api,
-    cache::WatchCache,
+    cache::{Collection, WatchCache},
     objects::{Options, options},
     refusal::Refusal,
-    resource::{PODS, Resource},
+    resource::{Listed, PODS, Resource},
     selector::{self, Selector},
+    table::Form,
     watch::{self, Begin, Wanted},
 };
 
@@ -149,8 +150,9 @@ pub(super) async fn list_all(
     State(api): State<Arc<Api>>,
     Path(plural): Path<String>,
     query: Options<ListQuery>,
+    form: Form,
 ) -> Result<Response, Refusal> {
-    list_or_watch(api, Resource::named(&plural)?, None, &options(query)?).await
+    list_or_watch(api, Resource::named(&plural)?.into(), None, &options(query)?, form).await
 }
 
 /// `GET /api/v1/namespaces/{namespace}/pods`.
@@ -158,38 +160,46 @@ pub(super) async fn list_namespace(
     State(api): State<Arc<Api>>,
     Path((namespace, plural)): Path<(String, String)>,
     query: Options<ListQuery>,
+    form: Form,
 ) -> Result<Response, Refusal> {
-    list_or_watch(api, Resource::named(&plural)?, Some(namespace), &options(query)?).await
+    list_or_watch(api, Resource::named(&plural)?.into(), Some(namespace), &options(query)?, form).await
 }
 
-async fn list_or_watch(
+/// Of one namespace or of all.
+pub(super) async fn list_or_watch(
     api: Arc<Api>,
-    resource: Resource,
+    of: Collection,
     namespace: Option<String>,
     query: &ListQuery,
+    form: Form,
 ) -> Result<Response, Refusal> {
+    let wanted = wanted(of, namespace, query)?;
     if query.watches() {
-        let wanted = wanted(resource, namespace, query)?;
-        return watch::answer(api, resource, wanted, query).await;
+        return watch::answer(api, of, wanted, query, form).await;
     }
-    Ok(Json(list(&api, resource, namespace, query).await?).into_response())
+    let (items, metadata) = list(&api, of, &wanted, query).await?;
+    let Listed { kind, version, .. } = of.listed();
+    Ok(Json(form.list((kind, version), &items, metadata, (api.clock)())).into_response())
 }
 
-fn wanted(resource: Resource, namespace: Option<String>, query: &ListQuery) -> Result<Wanted, Refusal> {
-    let fields = if resource == PODS { selector::POD_FIELDS } else { selector::FIELDS };
+pub(super) fn wanted(
+    of: Collection,
+    namespace: Option<String>,
+    query: &ListQuery,
+) -> Result<Wanted, Refusal> {
+    let fields = if of == PODS.into() { selector::POD_FIELDS } else { selector::FIELDS };
     Ok(Wanted { namespace, selector: query.chosen(fields)? })
 }
 
-/// The objects as they are now, a page of them if a limit is set.
+/// The objects as they are now, a page of them if a limit is set, and the list's metadata.
 pub(super) async fn list(
     api: &Api,
-    resource: Resource,
-    namespace: Option<String>,
+    of: Collection,
+    wanted: &Wanted,
     query: &ListQuery,
-) -> Result<Value, Refusal> {
-    let wanted = wanted(resource, namespace, query)?;
+) -> Result<(Vec<Value>, Value), Refusal> {
     let page = query.page()?;
-    let list = WatchCache::list(api, resource).await?;
+    let list = WatchCache::list(api, of).await?;
     query.admits(list.version)?;
     let is_later = |object: &Value| page.as_ref().is_none_or(|page| key(object) > page.after);
     let mut chosen: Vec<&Value> = list
@@ -205,12 +215,7 @@ pub(super) async fn list(
         chosen.truncate(limit);
         metadata["continue"] = json!(Page { version, after: key(chosen[limit - 1]) }.token());
     }
-    Ok(json!({
-        "kind": format!("{}List", resource.kind.name()),
-        "apiVersion": resource.manifest().api_version(),
-        "metadata": metadata,
-        "items": chosen,
-    }))
+    Ok((chosen.into_iter().cloned().collect(), metadata))
 }
 
 fn key(object: &Value) -> (String, String) {

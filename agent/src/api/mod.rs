@@ -8,7 +8,9 @@ mod admission;
 mod cache;
 mod change;
 mod claim;
+mod cluster;
 mod date;
+mod discovery;
 mod door;
 mod events;
 mod exec;
@@ -16,8 +18,12 @@ mod images;
 mod ledger;
 mod list;
 mod logs;
+mod media;
 mod objects;
+mod openapi;
 mod packed;
+mod part;
+mod patch;
 mod piecewise;
 mod pod;
 mod pull;
@@ -25,7 +31,9 @@ mod refusal;
 mod resize;
 mod resource;
 mod selector;
+mod table;
 mod update;
+mod validation;
 mod watch;
 mod workload;
 
@@ -33,7 +41,7 @@ use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef},
+    extract::{DefaultBodyLimit, FromRef, Path, State},
     middleware,
     routing::{get, post},
 };
@@ -51,7 +59,11 @@ pub(crate) use self::images::{
 pub(crate) use self::pull::PullWord;
 use self::{
     about::{Pictures, Usage},
+    change::Part,
+    cluster::Shown,
     refusal::Refusal,
+    resource::Scope,
+    table::Form,
 };
 use crate::{
     config::Config,
@@ -128,6 +140,7 @@ fn router(api: Api) -> Router {
     Router::new()
         .merge(about_routes())
         .merge(object_routes())
+        .merge(shown_routes())
         .merge(own_routes())
         .merge(door::routes())
         .fallback(unknown_path)
@@ -145,14 +158,17 @@ fn about_routes() -> Router<Arc<Api>> {
         .route("/metrics/cadvisor", get(about::usage))
         .route("/metrics/probes", get(about::probes))
         .route("/stats/summary", get(about::summary))
-        .route("/api", get(about::versions))
-        .route("/apis", get(about::groups))
-        .route("/api/v1", get(about::resources))
-        .route("/apis/{group}/{version}", get(about::group_resources))
+        .route("/api", get(discovery::versions))
+        .route("/apis", get(discovery::groups))
+        .route("/apis/{group}", get(discovery::group))
+        .route("/api/v1", get(discovery::core))
+        .route("/apis/{group}/{version}", get(discovery::resources))
+        .route("/openapi/v2", get(openapi::second))
+        .route("/openapi/v3", get(openapi::index))
+        .route("/openapi/v3/{*path}", get(openapi::third))
 }
 
 fn object_routes() -> Router<Arc<Api>> {
-    let resize = get(resize::read).put(resize::replace).patch(resize::patch);
     let roots = ["/api/v1", "/apis/apps/v1", "/apis/batch/v1"];
     let objects = roots.into_iter().fold(Router::new(), |router, root| {
         let one = get(objects::read).put(change::replace).patch(change::patch).delete(objects::delete);
@@ -169,7 +185,11 @@ fn object_routes() -> Router<Arc<Api>> {
         .route("/api/v1/namespaces/{namespace}/events", get(events::list_namespace))
         .route("/api/v1/namespaces/{namespace}/events/{name}", get(events::read))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::log))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", resize)
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", part::routes(Part::Resources))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}/ephemeralcontainers",
+            part::routes(Part::Ephemeral),
+        )
         .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec).post(exec::exec))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/attach", get(exec::attach).post(exec::attach))
         .route(
@@ -177,6 +197,39 @@ fn object_routes() -> Router<Arc<Api>> {
             get(exec::forward).post(exec::forward),
         )
         .layer(DefaultBodyLimit::max(OBJECT_LIMIT))
+}
+
+/// Of objects that nobody wrote.
+fn shown_routes() -> Router<Arc<Api>> {
+    Shown::ALL.into_iter().fold(Router::new(), |router, shown| {
+        let list = async move |State(api): State<Arc<Api>>, query, form: Form| {
+            cluster::list(api, shown, None, query, form).await
+        };
+        let listed = shown.listed();
+        let (root, plural) = (listed.root(), listed.plural);
+        let router = router.route(&format!("{root}/{plural}"), get(list));
+        match listed.scope {
+            Scope::Cluster => {
+                let one = async move |State(api): State<Arc<Api>>, Path(name): Path<String>, form: Form| {
+                    cluster::read(&api, shown, None, &name, form).await
+                };
+                router.route(&format!("{root}/{plural}/{{name}}"), get(one))
+            }
+            Scope::Namespaced => {
+                let within = format!("{root}/namespaces/{{namespace}}/{plural}");
+                let list =
+                    async move |State(api): State<Arc<Api>>, Path(space): Path<String>, query, form: Form| {
+                        cluster::list(api, shown, Some(space), query, form).await
+                    };
+                let one = async move |State(api): State<Arc<Api>>,
+                                      Path((space, name)): Path<(String, String)>,
+                                      form: Form| {
+                    cluster::read(&api, shown, Some(&space), &name, form).await
+                };
+                router.route(&within, get(list)).route(&format!("{within}/{{name}}"), get(one))
+            }
+        }
+    })
 }
 
 fn own_routes() -> Router<Arc<Api>> {

@@ -17,13 +17,15 @@ use serde_json::{Value, json};
 
 use super::{
     Api, OBJECT_LIMIT,
-    admission::{self, DeleteOptions},
+    admission::{self, DeleteOptions, Submitted},
     cache::WatchCache,
     claim,
-    list::{ListQuery, list},
+    list::{self, ListQuery},
     pod,
     refusal::Refusal,
     resource::Resource,
+    table::Form,
+    validation::{Validation, Warnings},
     workload,
 };
 use crate::{
@@ -44,6 +46,7 @@ pub(super) type Options<T> = Result<Query<T>, QueryRejection>;
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct WriteQuery {
     pub(super) dry_run: Option<String>,
+    pub(super) field_validation: Option<String>,
     grace_period_seconds: Option<u32>,
 }
 
@@ -55,7 +58,11 @@ pub(super) enum Writing {
 }
 
 impl Writing {
-    pub(super) fn asked(dry_run: Option<&str>) -> Result<Self, Refusal> {
+    pub(super) fn of(query: &WriteQuery) -> Result<Self, Refusal> {
+        Self::asked(query.dry_run.as_deref())
+    }
+
+    fn asked(dry_run: Option<&str>) -> Result<Self, Refusal> {
         match dry_run {
             None | Some("") => Ok(Self::Real),
             Some("All") => Ok(Self::Dry),
@@ -70,10 +77,12 @@ impl Writing {
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
     Path((namespace, plural, name)): Path<(String, String, String)>,
+    form: Form,
 ) -> Answer {
     let resource = Resource::named(&plural)?;
-    let found = WatchCache::one(&api, resource, &namespace, &name).await?;
-    found.map(|shown| Json(shown.object.clone())).ok_or_else(|| Refusal::not_found(resource, &name))
+    let found = WatchCache::one(&api, resource.into(), &namespace, &name).await?;
+    let found = found.ok_or_else(|| Refusal::not_found(resource, &name))?;
+    Ok(Json(form.one(resource.kind.name(), found.object.clone(), (api.clock)())))
 }
 
 /// `POST /api/v1/namespaces/{namespace}/pods`.
@@ -83,11 +92,13 @@ pub(super) async fn create(
     query: Options<WriteQuery>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
+) -> Result<(StatusCode, Warnings, Json<Value>), Refusal> {
     let resource = Resource::named(&plural)?;
-    let writing = Writing::asked(options(query)?.dry_run.as_deref())?;
+    let query = options(query)?;
+    let (writing, validation) = (Writing::of(&query)?, Validation::of(&query)?);
     readable(&headers)?;
-    let object = admission::submitted(resource, &namespace, &whole(body)?)?;
+    let Submitted { object, warnings } =
+        admission::submitted(resource, &namespace, &whole(body)?, validation)?;
     let uid = PodUid(uuid::Uuid::new_v4().to_string());
     let object = admission::admit(resource, object, &uid, (api.clock)())?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -99,7 +110,7 @@ pub(super) async fn create(
             None => object,
         },
     };
-    Ok((StatusCode::CREATED, Json(shown(&api, resource, object))))
+    Ok((StatusCode::CREATED, warnings, Json(shown(&api, resource, object))))
 }
 
 /// `DELETE /api/v1/namespaces/{namespace}/pods/{name}`: marks the object. The loop ends what runs, then removes it.
@@ -124,8 +135,10 @@ pub(super) async fn delete_collection(
 ) -> Answer {
     let resource = Resource::named(&plural)?;
     let (asked, writing) = deletion(options(query)?, body)?;
-    let list = list(&api, resource, Some(namespace.clone()), &options(chosen)?).await?;
-    for object in list["items"].as_array().into_iter().flatten() {
+    let chosen = options(chosen)?;
+    let wanted = list::wanted(resource.into(), Some(namespace.clone()), &chosen)?;
+    let (items, metadata) = list::list(&api, resource.into(), &wanted, &chosen).await?;
+    for object in &items {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         match end(&api, resource, (&namespace, name), &asked, writing).await {
             // Somebody else was quicker.
@@ -133,7 +146,8 @@ pub(super) async fn delete_collection(
             ended => drop(ended?),
         }
     }
-    Ok(Json(list))
+    let of = (resource.kind.name(), resource.manifest().api_version());
+    Ok(Json(Form::Object.list(of, &items, metadata, (api.clock)())))
 }
 
 fn deletion(

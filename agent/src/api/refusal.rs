@@ -9,9 +9,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{resource::Resource, update::Bar};
+use super::{patch, resource::Resource, update::Bar, validation};
 use crate::{
-    manifest::{Fault, FaultKind, Faults},
+    manifest::{self, Fault, FaultKind, Faults},
     store,
 };
 
@@ -149,6 +149,13 @@ impl Refusal {
         Self::plain(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message.into())
     }
 
+    /// 406: none of the forms the client takes.
+    pub(super) fn not_acceptable(accepted: &str) -> Self {
+        let message =
+            format!("no answer can be had as {accepted:?}; there are application/json and Tables of it");
+        Self::plain(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message)
+    }
+
     /// 413.
     pub(super) fn too_large(limit: usize) -> Self {
         let message = format!("the request body is larger than {limit} bytes");
@@ -164,9 +171,32 @@ impl Refusal {
     }
 
     /// 415 for a way of patching.
-    pub(super) fn patch_type(found: &str, accepted: &str) -> Self {
-        let message = format!("a patch of type {found:?} is not supported yet; accepted is {accepted}");
+    pub(super) fn patch_type(found: &str, accepted: &[&str]) -> Self {
+        let message = format!(
+            "the body of the request was in an unknown format {found:?}; accepted are {}",
+            accepted.join(", ")
+        );
         Self::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+    }
+
+    /// 415 for a way of patching that needs to know who owns each field.
+    pub(super) fn server_side_apply(accepted: &[&str]) -> Self {
+        let message = format!(
+            "server-side apply is not supported yet: use kubectl apply without --server-side; accepted are {}",
+            accepted.join(", ")
+        );
+        Self::plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
+    }
+
+    /// 400 for a patch that cannot be read, 422 for one that the object is not fit for.
+    pub(super) fn patch(resource: Resource, name: &str, fault: &patch::Fault) -> Self {
+        let message = format!("the patch of {} {name:?}: {fault}", resource.plural);
+        match fault {
+            patch::Fault::Malformed(_) => Self::bad_request(message),
+            patch::Fault::Unfit(_) => {
+                Self::of_object(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", resource, name, message)
+            }
+        }
     }
 
     /// 422 for a change that the object does not allow.
@@ -244,6 +274,9 @@ impl Refusal {
 
     /// 400 for text that cannot be read as an object, 422 for an object that breaks a rule; every fault is a cause.
     pub(super) fn faulty(resource: Resource, name: &str, faults: &Faults) -> Self {
+        if faults.0.iter().all(manifest::is_forgivable) {
+            return Self::strict(resource, name, &faults.0);
+        }
         let Some(causes) = faults.0.iter().map(cause).collect::<Option<Vec<Value>>>() else {
             return Self::bad_request(listed(&faults.0));
         };
@@ -255,6 +288,24 @@ impl Refusal {
             reason: "Invalid",
             message: format!("{} {name:?} is invalid: {}", resource.kind.name(), listed(&fields)),
             details: Some(json!({"name": name, "kind": resource.kind.name(), "causes": causes})),
+        }
+    }
+
+    /// 400 for what a client that asks for strictness is not forgiven: Kubernetes' words, and as causes where and what else.
+    fn strict(resource: Resource, name: &str, faults: &[Fault]) -> Self {
+        let (kind, version) = (resource.kind.name(), resource.manifest().api_version());
+        let version = version.rsplit('/').next().unwrap_or(version);
+        let said: Vec<String> = faults.iter().map(validation::said).collect();
+        let cause = |fault: &Fault| json!({"reason": "FieldValueInvalid", "field": fault.field, "message": fault.to_string()});
+        let causes: Vec<Value> = faults.iter().map(cause).collect();
+        Self {
+            code: StatusCode::BAD_REQUEST,
+            reason: "BadRequest",
+            message: format!(
+                "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
+                said.join(", ")
+            ),
+            details: Some(json!({"name": name, "kind": kind, "causes": causes})),
         }
     }
 

@@ -1,4 +1,5 @@
-//! The kinds of object the API serves, and the words for them.
+//! The kinds of object the API serves, the words for them, and what can be done with each. Discovery, OpenAPI and the paths
+//! all come from here.
 
 use axum::{
     extract::Request,
@@ -66,10 +67,7 @@ impl Resource {
 
     /// `/api/v1`, `/apis/apps/v1`.
     pub(super) fn root(&self) -> String {
-        match self.manifest().api_version() {
-            version if version.contains('/') => format!("/apis/{version}"),
-            version => format!("/api/{version}"),
-        }
+        root(self.manifest().api_version())
     }
 
     /// What `manifest` calls the kind.
@@ -91,5 +89,109 @@ impl Resource {
     /// By the word in a path.
     pub(super) fn named(plural: &str) -> Result<Self, Refusal> {
         all().find(|resource| resource.plural == plural).ok_or_else(Refusal::unknown_path)
+    }
+}
+
+/// A kind as clients discover it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listed {
+    pub(super) version: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) plural: &'static str,
+    pub(super) singular: &'static str,
+    pub(super) short: &'static [&'static str],
+    pub(super) scope: Scope,
+    pub(super) verbs: &'static [&'static str],
+    /// `kubectl get` takes a category for all kinds in it.
+    pub(super) categories: &'static [&'static str],
+    pub(super) parts: &'static [Subresource],
+}
+
+/// Whether an object belongs to a namespace or to the box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Namespaced,
+    Cluster,
+}
+
+/// What of an object has a path of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subresource {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) verbs: &'static [&'static str],
+}
+
+const STORED: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const READ: &[&str] = &["get", "list"];
+const SHOWN: &[&str] = &["get", "list", "watch"];
+const CHANGED: &[&str] = &["get", "patch", "update"];
+const ALL: &[&str] = &["all"];
+
+const PARTS_OF_POD: &[Subresource] = &[
+    Subresource { name: "attach", kind: "PodAttachOptions", verbs: &["create", "get"] },
+    Subresource { name: "ephemeralcontainers", kind: "Pod", verbs: CHANGED },
+    Subresource { name: "exec", kind: "PodExecOptions", verbs: &["create", "get"] },
+    Subresource { name: "log", kind: "Pod", verbs: &["get"] },
+    Subresource { name: "portforward", kind: "PodPortForwardOptions", verbs: &["create", "get"] },
+    Subresource { name: "resize", kind: "Pod", verbs: CHANGED },
+];
+
+const EVENTS: Listed =
+    Listed { short: &["ev"], ..shown("v1", "Event", ["events", "event"], Scope::Namespaced) };
+pub(super) const NODES: Listed =
+    Listed { short: &["no"], ..shown("v1", "Node", ["nodes", "node"], Scope::Cluster) };
+pub(super) const NAMESPACES: Listed =
+    Listed { short: &["ns"], ..shown("v1", "Namespace", ["namespaces", "namespace"], Scope::Cluster) };
+pub(super) const NODE_METRICS: Listed =
+    Listed { verbs: READ, ..shown(METRICS, "NodeMetrics", ["nodes", ""], Scope::Cluster) };
+pub(super) const POD_METRICS: Listed =
+    Listed { verbs: READ, ..shown(METRICS, "PodMetrics", ["pods", ""], Scope::Namespaced) };
+
+/// Kinds that no client writes.
+const OTHERS: &[Listed] = &[EVENTS, NODES, NAMESPACES, NODE_METRICS, POD_METRICS];
+
+const METRICS: &str = "metrics.k8s.io/v1beta1";
+
+const fn shown(
+    version: &'static str,
+    kind: &'static str,
+    [plural, singular]: [&'static str; 2],
+    scope: Scope,
+) -> Listed {
+    Listed { version, kind, plural, singular, short: &[], scope, verbs: SHOWN, categories: &[], parts: &[] }
+}
+
+/// All kinds that are served.
+pub(super) fn listed() -> impl Iterator<Item = Listed> {
+    all().map(|resource| resource.listed()).chain(OTHERS.iter().copied())
+}
+
+impl Resource {
+    pub(super) fn listed(&self) -> Listed {
+        let Self { kind, plural, singular, short } = *self;
+        Listed {
+            short,
+            verbs: STORED,
+            categories: if matches!(kind, Kind::Pod | Kind::Workload(_)) { ALL } else { &[] },
+            parts: if kind == Kind::Pod { PARTS_OF_POD } else { &[] },
+            ..shown(self.manifest().api_version(), kind.name(), [plural, singular], Scope::Namespaced)
+        }
+    }
+}
+
+/// Below which path the kinds of a version are.
+pub(super) fn root(version: &str) -> String {
+    if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") }
+}
+
+impl Listed {
+    pub(super) fn root(&self) -> String {
+        root(self.version)
+    }
+
+    /// `apps` and `v1`; the core group has no name.
+    pub(super) fn group_version(&self) -> (&'static str, &'static str) {
+        self.version.split_once('/').unwrap_or(("", self.version))
     }
 }

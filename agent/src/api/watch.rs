@@ -15,17 +15,19 @@ use axum::{
     http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Api,
-    cache::{Change, Kind, Shown, WatchCache},
+    cache::{Change, Collection, Kind, Shown, WatchCache},
     list::ListQuery,
     piecewise::{Output, Piece},
     refusal::Refusal,
-    resource::Resource,
+    resource::Listed,
     selector::Selector,
+    table::Form,
 };
 use crate::pod::Stamp;
 
@@ -67,6 +69,8 @@ pub(super) struct Listener {
     sender: mpsc::Sender<Piece>,
     /// Of the objects: kind and API version.
     of: (&'static str, &'static str),
+    form: Form,
+    clock: fn() -> Timestamp,
     bookmarks: bool,
     bookmark_at: Stamp,
     end: Stamp,
@@ -82,24 +86,37 @@ pub(super) enum Woken {
 
 impl Listener {
     /// The way to the client, and the answer that it reads from.
-    pub(super) fn new(api: &Api, query: &ListQuery, of: (&'static str, &'static str)) -> (Self, Response) {
+    pub(super) fn new(
+        api: &Api,
+        query: &ListQuery,
+        of: (&'static str, &'static str),
+        form: Form,
+    ) -> (Self, Response) {
         let (sender, output) = Output::new();
         let now = (api.now)();
         let end = now.after(query.limit_of_time().unwrap_or(LONGEST));
         let (bookmarks, bookmark_at) = (query.wants_bookmarks(), now.after(BOOKMARKS));
         let response = ([(CONTENT_TYPE, "application/json")], Body::new(output)).into_response();
-        (Self { sender, of, bookmarks, bookmark_at, end }, response)
+        (Self { sender, of, form, clock: api.clock, bookmarks, bookmark_at, end }, response)
     }
 
-    /// Whether the client still listens.
-    pub(super) async fn tell(&self, kind: &str, object: &Value) -> bool {
+    /// What has become of an object, in the form that the client wants. Whether it still listens.
+    pub(super) async fn tell(&self, kind: &str, object: Value) -> bool {
+        self.say(kind, &self.form.one(self.of.0, object, (self.clock)())).await
+    }
+
+    async fn say(&self, kind: &str, object: &Value) -> bool {
         let line = format!("{}\n", json!({"type": kind, "object": object}));
         self.sender.send(Ok(Bytes::from(line))).await.is_ok()
     }
 
     pub(super) async fn expired(&self, since: u64) {
         let refusal = Refusal::expired(format!("too old resource version: {since}"));
-        self.tell("ERROR", &refusal.status()).await;
+        self.refuse(&refusal).await;
+    }
+
+    async fn refuse(&self, refusal: &Refusal) {
+        self.say("ERROR", &refusal.status()).await;
     }
 
     pub(super) async fn initial_end(&self, version: u64) -> bool {
@@ -112,7 +129,7 @@ impl Listener {
         if annotations.as_object().is_some_and(|annotations| !annotations.is_empty()) {
             metadata["annotations"] = annotations;
         }
-        self.tell("BOOKMARK", &json!({"kind": kind, "apiVersion": api_version, "metadata": metadata})).await
+        self.say("BOOKMARK", &json!({"kind": kind, "apiVersion": api_version, "metadata": metadata})).await
     }
 
     /// Waits for news. Meanwhile the client, which is at `version`, gets its bookmarks; the last one when its time is up.
@@ -144,15 +161,16 @@ impl Listener {
 /// Answers with the changes of a kind.
 pub(super) async fn answer(
     api: Arc<Api>,
-    resource: Resource,
+    of: Collection,
     wanted: Wanted,
     query: &ListQuery,
+    form: Form,
 ) -> Result<Response, Refusal> {
     let begin = query.begin()?;
-    let (kind, news) = WatchCache::follow(&api, resource).await?;
-    let of = (resource.kind.name(), resource.manifest().api_version());
-    let (listener, response) = Listener::new(&api, query, of);
-    tokio::spawn(tell(api, resource, Watch { kind, news, wanted, begin, listener }));
+    let (kind, news) = WatchCache::follow(&api, of).await?;
+    let Listed { kind: name, version, .. } = of.listed();
+    let (listener, response) = Listener::new(&api, query, (name, version), form);
+    tokio::spawn(tell(api, of, Watch { kind, news, wanted, begin, listener }));
     Ok(response)
 }
 
@@ -164,15 +182,15 @@ struct Watch {
     listener: Listener,
 }
 
-async fn tell(api: Arc<Api>, resource: Resource, watch: Watch) {
+async fn tell(api: Arc<Api>, of: Collection, watch: Watch) {
     let Watch { kind, mut news, wanted, begin, mut listener } = watch;
-    let Some(mut at) = begun(&api, resource, &wanted, begin, &listener).await else { return };
+    let Some(mut at) = begun(&api, of, &wanted, begin, &listener).await else { return };
     loop {
         news.mark_unchanged();
         let Ok((changes, version)) = kind.after(at).await else { return listener.expired(at).await };
         for change in &changes {
             let Some((kind, object)) = seen(change, &wanted) else { continue };
-            if !listener.tell(kind, &object).await {
+            if !listener.tell(kind, object).await {
                 return;
             }
         }
@@ -184,25 +202,19 @@ async fn tell(api: Arc<Api>, resource: Resource, watch: Watch) {
 }
 
 /// The version to go on from, once what comes before it is told.
-async fn begun(
-    api: &Api,
-    resource: Resource,
-    wanted: &Wanted,
-    begin: Begin,
-    listener: &Listener,
-) -> Option<u64> {
+async fn begun(api: &Api, of: Collection, wanted: &Wanted, begin: Begin, listener: &Listener) -> Option<u64> {
     if let Begin::After(version) = begin {
         return Some(version);
     }
-    let list = match WatchCache::list(api, resource).await {
+    let list = match WatchCache::list(api, of).await {
         Ok(list) => list,
         Err(refusal) => {
-            listener.tell("ERROR", &refusal.status()).await;
+            listener.refuse(&refusal).await;
             return None;
         }
     };
     for shown in list.objects.iter().filter(|shown| wanted.covers(&shown.object)) {
-        if !listener.tell("ADDED", &shown.object).await {
+        if !listener.tell("ADDED", shown.object.clone()).await {
             return None;
         }
     }

@@ -144,7 +144,7 @@ async fn pause(wait: Duration) {
 
 /// Expected beside recorded, and how many of them differ.
 fn compared(ends: &[Value]) -> (Table, usize) {
-    let mut table = Table::new(&["", "DEATH", "EXPECTED", "RECORDED", "SOURCE"]);
+    let mut table = Table::new(["", "DEATH", "EXPECTED", "RECORDED", "SOURCE"]);
     let mut wrong = 0;
     for (row, end) in ROWS.iter().zip(ends) {
         let right = end["exitCode"] == row.code && end["reason"] == row.reason && end["cause"] == row.cause;

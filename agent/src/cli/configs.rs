@@ -1,43 +1,10 @@
 //! ConfigMaps, secrets and claims as kubectl shows them, and where a container's variables come from. Pure. A secret's
 //! values are never shown, only how long they are.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{
-    age,
-    client::Kind,
-    describe::Page,
-    pods::{Namespaces, text},
-    table::Table,
-};
-
-/// The table of `get configmaps` and `get secrets`.
-pub(super) fn table(objects: &[Value], kind: Kind, namespaces: Namespaces, now: Timestamp) -> Table {
-    let mut heading = vec!["NAME", "DATA", "AGE"];
-    if kind == Kind::Secret {
-        heading.insert(1, "TYPE");
-    }
-    if namespaces == Namespaces::All {
-        heading.insert(0, "NAMESPACE");
-    }
-    let mut table = Table::new(&heading);
-    for object in objects {
-        let metadata = &object["metadata"];
-        let count = |field: &str| object[field].as_object().map_or(0, serde_json::Map::len);
-        let keys = (count("data") + count("binaryData")).to_string();
-        let mut cells =
-            vec![text(&metadata["name"]), keys, age::since(metadata["creationTimestamp"].as_str(), now)];
-        if kind == Kind::Secret {
-            cells.insert(1, text(&object["type"]));
-        }
-        if namespaces == Namespaces::All {
-            cells.insert(0, text(&metadata["namespace"]));
-        }
-        table.row(cells);
-    }
-    table
-}
+use super::describe::Page;
+use crate::columns::text;
 
 pub(super) fn head(object: &Value) -> Page {
     let (metadata, mut page) = (&object["metadata"], Page::default());
@@ -143,11 +110,6 @@ mod tests {
         let told = super::secret(&secret);
         assert!(told.contains("password: 7 bytes\nuser: 1 bytes\n"), "{told}");
         assert!(!told.contains("aHVudGVyMg") && !told.contains("hunter2"), "{told}");
-        let now = "2026-11-23T10:00:00Z".parse().unwrap();
-        assert_eq!(
-            table(&[secret], Kind::Secret, Namespaces::One, now).render(None),
-            "NAME   TYPE     DATA   AGE\ns      Opaque   2      60s\n"
-        );
     }
 
     #[test]

@@ -5,17 +5,22 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::manifest;
-
 use super::{
-    Scope, age,
+    Scope,
     client::{Client, Kind},
     configs, events,
     get::{Word, one},
     output::say,
-    pods::{containers, init_containers, status, text},
     why::signal,
     workloads,
+};
+use crate::{
+    columns::{
+        age,
+        pod::{containers, init_containers, status},
+        text,
+    },
+    manifest,
 };
 
 /// Where values begin at the outermost level.

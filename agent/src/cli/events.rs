@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
-    Scope, age,
+    Scope,
     client::{Client, Error, query},
     get::Word,
     lines::Lines,
     output::{self, note, say},
-    pods::text,
     table::Table,
 };
+use crate::columns::{event::seen, text};
 
 /// Show what happened to objects, the newest last
 #[derive(Debug, clap::Args)]
@@ -115,12 +115,12 @@ impl Events {
         if self.all_namespaces {
             heading.insert(0, "NAMESPACE");
         }
-        let mut table = Table::new(&heading);
+        let mut table = Table::new(heading);
         for event in events {
             let about = &event["involvedObject"];
             let object = format!("{}/{}", text(&about["kind"]), text(&about["name"]));
             let mut cells = vec![
-                age(event, now),
+                seen(event, now),
                 text(&event["type"]),
                 text(&event["reason"]),
                 object,
@@ -170,30 +170,19 @@ pub(super) async fn fetch(
     }
 }
 
-/// `3m`, or `3m (x5 over 20m)`.
-fn age(event: &Value, now: Timestamp) -> String {
-    let last = age::since(event["lastTimestamp"].as_str(), now);
-    match event["count"].as_u64() {
-        Some(count) if count > 1 => {
-            format!("{last} (x{count} over {})", age::since(event["firstTimestamp"].as_str(), now))
-        }
-        _ => last,
-    }
-}
-
 /// The part of `describe` that lists them.
 pub(super) fn section(events: &[Value], now: Timestamp) -> String {
     if events.is_empty() {
         return "Events:          <none>\n".to_owned();
     }
-    let mut table = Table::new(&["Type", "Reason", "Age", "From", "Message"]);
+    let mut table = Table::new(["Type", "Reason", "Age", "From", "Message"]);
     table.row(["----", "------", "----", "----", "-------"].map(str::to_owned));
     for event in events {
         let from = text(&event["source"]["component"]);
         table.row([
             text(&event["type"]),
             text(&event["reason"]),
-            age(event, now),
+            seen(event, now),
             from,
             text(&event["message"]),
         ]);

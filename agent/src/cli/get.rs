@@ -5,16 +5,16 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::pod::workload::WorkloadKind;
+use crate::{
+    columns::{self, Breadth, Column, text},
+    pod::workload::WorkloadKind,
+};
 
 use super::{
-    Scope, age,
+    Scope,
     client::{Client, Error, Kind, query},
-    configs,
     output::{self, note, say},
-    pods::{self, Columns, Namespaces, text},
     table::Table,
-    workloads,
 };
 
 /// List objects, or show some of them
@@ -140,15 +140,45 @@ impl Get {
     }
 
     fn table(&self, objects: &[Value], now: Timestamp) -> Table {
-        let columns = if self.output == Some(Shape::Wide) { Columns::Wide } else { Columns::Plain };
+        let breadth = if self.output == Some(Shape::Wide) { Breadth::Wide } else { Breadth::Every };
         let namespaces = if self.all_namespaces { Namespaces::All } else { Namespaces::One };
-        match self.kind.kind() {
-            Kind::Pod => pods::table(objects, columns, namespaces, now),
-            Kind::Claim => claims(objects, namespaces, now),
-            kind @ (Kind::ConfigMap | Kind::Secret) => configs::table(objects, kind, namespaces, now),
-            Kind::Workload(kind) => workloads::table(objects, kind, namespaces, now),
-        }
+        table(objects, self.kind.kind().kind(), breadth, namespaces, now)
     }
+}
+
+/// Whether the namespace is a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Namespaces {
+    One,
+    All,
+}
+
+/// Objects of a kind, as kubectl lists them.
+pub(super) fn table(
+    objects: &[Value],
+    kind: &str,
+    breadth: Breadth,
+    namespaces: Namespaces,
+    now: Timestamp,
+) -> Table {
+    let shown = |column: &&Column| breadth == Breadth::Wide || column.breadth == Breadth::Every;
+    let columns: Vec<&Column> = columns::of(kind).iter().filter(shown).collect();
+    let with_namespace = |namespace: String, cells: Vec<String>| {
+        let first = (namespaces == Namespaces::All).then_some(namespace);
+        first.into_iter().chain(cells).collect::<Vec<String>>()
+    };
+    let headings = columns.iter().map(|column| column.name.to_uppercase()).collect();
+    let mut table = Table::new(with_namespace("NAMESPACE".to_owned(), headings));
+    for object in objects {
+        let cells = columns.iter().map(|column| plain(&column.cell(object, now))).collect();
+        table.row(with_namespace(text(&object["metadata"]["namespace"]), cells));
+    }
+    table
+}
+
+/// A cell without the quotes of JSON.
+pub(super) fn plain(cell: &Value) -> String {
+    cell.as_str().map_or_else(|| cell.to_string(), str::to_owned)
 }
 
 /// One object; if there is none, an error in the user's words.
@@ -163,58 +193,36 @@ pub(super) fn absent(kind: Kind, namespace: &str, name: &str) -> anyhow::Error {
     anyhow::anyhow!("{} {name:?} not found in namespace {namespace:?}", kind.word())
 }
 
-fn claims(claims: &[Value], namespaces: Namespaces, now: Timestamp) -> Table {
-    let mut heading = vec!["NAME", "STATUS", "CAPACITY", "ACCESS MODES", "AGE"];
-    if namespaces == Namespaces::All {
-        heading.insert(0, "NAMESPACE");
-    }
-    let mut table = Table::new(&heading);
-    for claim in claims {
-        let (metadata, status) = (&claim["metadata"], &claim["status"]);
-        let phase = if metadata["deletionTimestamp"].is_null() {
-            text(&status["phase"])
-        } else {
-            "Terminating".to_owned()
-        };
-        let modes = status["accessModes"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let modes: Vec<&str> = modes.iter().filter_map(Value::as_str).map(short).collect();
-        let age = age::since(metadata["creationTimestamp"].as_str(), now);
-        let mut cells =
-            vec![text(&metadata["name"]), phase, text(&status["capacity"]["storage"]), modes.join(","), age];
-        if namespaces == Namespaces::All {
-            cells.insert(0, text(&metadata["namespace"]));
-        }
-        table.row(cells);
-    }
-    table
-}
-
-/// kubectl's short form of an access mode.
-fn short(mode: &str) -> &str {
-    match mode {
-        "ReadWriteOnce" => "RWO",
-        "ReadOnlyMany" => "ROX",
-        "ReadWriteMany" => "RWX",
-        "ReadWriteOncePod" => "RWOP",
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn claims_are_listed_with_size_and_modes() {
-        let claim = json!({
-            "metadata": {"name": "data", "namespace": "shop", "creationTimestamp": "2026-11-23T09:59:00Z"},
-            "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce", "ReadOnlyMany"]},
+    fn a_list_is_as_wide_as_asked_for() {
+        let map = json!({
+            "metadata": {"name": "web", "namespace": "shop", "creationTimestamp": "2026-11-23T09:00:00Z"},
+            "spec": {"containers": [{}], "nodeName": "box"},
         });
         let now = "2026-11-23T10:00:00Z".parse().unwrap();
-        assert_eq!(
-            claims(&[claim], Namespaces::All, now).render(None),
-            "NAMESPACE   NAME   STATUS   CAPACITY   ACCESS MODES   AGE\n\
-             shop        data   Bound    1Gi        RWO,ROX        60s\n"
-        );
+        let rows = [
+            ("ConfigMap", Breadth::Every, Namespaces::One, "NAME   DATA   AGE\nweb    0      60m\n"),
+            (
+                "ConfigMap",
+                Breadth::Wide,
+                Namespaces::All,
+                "NAMESPACE   NAME   DATA   AGE\nshop        web    0      60m\n",
+            ),
+            (
+                "Pod",
+                Breadth::Wide,
+                Namespaces::One,
+                "NAME   READY   STATUS    RESTARTS   AGE   IP       NODE   NOMINATED NODE   READINESS GATES\n\
+                 web    0/1     Unknown   0          60m   <none>   box    <none>           <none>\n",
+            ),
+        ];
+        for (kind, breadth, namespaces, expected) in rows {
+            let table = table(std::slice::from_ref(&map), kind, breadth, namespaces, now);
+            assert_eq!(table.render(None), expected);
+        }
     }
 }

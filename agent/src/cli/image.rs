@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{
-    age, archive,
+    archive,
     client::{Client, Payload, query},
     output::{self, say},
     pull, sink,
     table::Table,
     why::bytes,
 };
+use crate::columns::age;
 
 const IMAGES: &str = "/carob/v1/images";
 /// Digits of an id that are enough to tell images apart, as docker shows them.
@@ -118,7 +119,7 @@ fn is_whole(image: &Value) -> bool {
 
 /// What is wrong comes last: it is long.
 fn verified(images: &[Value]) -> Table {
-    let mut table = Table::new(&["NAME", "IMAGE ID", "STATE", "WHY"]);
+    let mut table = Table::new(["NAME", "IMAGE ID", "STATE", "WHY"]);
     for image in images {
         let (damage, counted) = (texts(&image["damage"]), texts(&image["counted"]));
         let (state, why) = match (damage.as_slice(), counted.as_slice()) {
@@ -172,7 +173,7 @@ fn pruned(images: &[Value]) -> String {
 }
 
 fn room(answer: &Value) -> Table {
-    let mut table = Table::new(&["WHAT", "COUNT", "SIZE"]);
+    let mut table = Table::new(["WHAT", "COUNT", "SIZE"]);
     for (what, field) in [
         ("images", "images"),
         ("images that no pod needs", "reclaimable"),
@@ -188,7 +189,7 @@ fn room(answer: &Value) -> Table {
 
 /// A row for each name.
 fn list(images: &[Value], now: Timestamp) -> Table {
-    let mut table = Table::new(&["NAME", "IMAGE ID", "CREATED", "SIZE"]);
+    let mut table = Table::new(["NAME", "IMAGE ID", "CREATED", "SIZE"]);
     for image in images {
         let id = short_id(image);
         let created = match age::since(image["created"].as_str(), now) {

@@ -2,7 +2,6 @@
 //!
 //! Nothing here knows how a pod is run: the same could be done with curl.
 
-mod age;
 mod apply;
 mod archive;
 mod autopsy;
@@ -19,7 +18,6 @@ mod kubeconfig;
 mod lines;
 mod logs;
 mod output;
-mod pods;
 mod pull;
 mod session;
 mod sink;

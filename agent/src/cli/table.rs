@@ -12,8 +12,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(heading: &[&str]) -> Self {
-        Self { rows: vec![heading.iter().map(|cell| (*cell).to_owned()).collect()] }
+    pub(super) fn new<S: Into<String>>(heading: impl IntoIterator<Item = S>) -> Self {
+        Self { rows: vec![heading.into_iter().map(Into::into).collect()] }
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn check(rows: &[&[&str]], width: Option<usize>, expected: &str) {
-        let mut table = Table::new(&["NAME", "NOTE"]);
+        let mut table = Table::new(["NAME", "NOTE"]);
         for row in rows {
             table.row(row.iter().map(|cell| (*cell).to_owned()));
         }

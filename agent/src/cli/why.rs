@@ -102,7 +102,7 @@ impl Why {
 /// One line for each attempt, and what it means below it.
 fn text(rows: &[Value], width: Option<usize>) -> String {
     let mut table =
-        Table::new(&["FINISHED", "CONTAINER", "CODE", "SIGNAL", "CAUSE", "WHO", "LIMIT", "PEAK", "RAN"]);
+        Table::new(["FINISHED", "CONTAINER", "CODE", "SIGNAL", "CAUSE", "WHO", "LIMIT", "PEAK", "RAN"]);
     rows.iter().for_each(|row| table.row(cells(row)));
     let table = table.render(None);
     let (heading, lines) = table.split_once('\n').unwrap_or((&table, ""));
@@ -204,7 +204,9 @@ fn seconds(ran: f64) -> String {
     if ran < 10.0 {
         return format!("{ran:.3}s");
     }
-    super::age::human(jiff::SignedDuration::try_from_secs_f64(ran).unwrap_or(jiff::SignedDuration::MAX))
+    crate::columns::age::human(
+        jiff::SignedDuration::try_from_secs_f64(ran).unwrap_or(jiff::SignedDuration::MAX),
+    )
 }
 
 #[cfg(test)]

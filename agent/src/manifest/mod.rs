@@ -11,8 +11,10 @@ pub(crate) mod allocation;
 mod annotations;
 mod check;
 mod defaults;
+mod ephemeral;
 mod fault;
 mod file;
+mod leniency;
 pub(crate) mod made;
 mod names;
 mod path;
@@ -45,6 +47,7 @@ use self::{
 pub(crate) use self::{
     fault::{Fault, FaultKind, Faults, Place},
     file::read,
+    leniency::{forgiven, is_forgivable},
 };
 use crate::pod::{PodUid, Spec, workload::WorkloadKind};
 
@@ -91,6 +94,15 @@ impl Kind {
             Self::Workload(kind) => workload::checked(kind, value),
         }
     }
+}
+
+/// What an object cannot have when it is made, though it may get it later: the field, and why.
+pub(crate) fn only_later(object: &Value) -> Option<(&'static str, &'static str)> {
+    let has_any = object["spec"]["ephemeralContainers"].as_array().is_some_and(|list| !list.is_empty());
+    has_any.then_some((
+        "spec.ephemeralContainers",
+        "cannot be set on create: these are added to a pod that runs",
+    ))
 }
 
 /// One object of a file, good in all its fields. Defaults are not filled in: `pod` and `claim` do that.

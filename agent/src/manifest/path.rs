@@ -40,6 +40,22 @@ pub(super) fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
+/// Of a path as it is written, from an item on: its index, and the rest.
+pub(super) fn item_step(field: &str) -> Option<(usize, &str)> {
+    let (index, rest) = field.strip_prefix('[')?.split_once(']')?;
+    Some((index.parse().ok()?, rest))
+}
+
+/// Of a path as it is written, from a field on: the rest, if the field has that name.
+pub(super) fn field_step<'a>(field: &'a str, name: &str) -> Option<&'a str> {
+    let rest = if is_plain(name) {
+        field.strip_prefix('.').unwrap_or(field).strip_prefix(name)?
+    } else {
+        field.strip_prefix('[')?.strip_prefix(name)?.strip_prefix(']')?
+    };
+    (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
+}
+
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -13,7 +13,7 @@ use serde_yaml::granit_parser::{
 
 use super::{
     fault::{Fault, FaultKind, Place, described, push, quoted},
-    path::{Path, is_plain},
+    path::{Path, field_step, item_step},
     scalar,
 };
 
@@ -65,20 +65,6 @@ impl Spot {
         };
         below.map_or(self, |(spot, rest)| spot.find(rest))
     }
-}
-
-fn item_step(field: &str) -> Option<(usize, &str)> {
-    let (index, rest) = field.strip_prefix('[')?.split_once(']')?;
-    Some((index.parse().ok()?, rest))
-}
-
-fn field_step<'a>(field: &'a str, name: &str) -> Option<&'a str> {
-    let rest = if is_plain(name) {
-        field.strip_prefix('.').unwrap_or(field).strip_prefix(name)?
-    } else {
-        field.strip_prefix('[')?.strip_prefix(name)?.strip_prefix(']')?
-    };
-    (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest)
 }
 
 /// One document of a file.

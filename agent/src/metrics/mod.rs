@@ -20,7 +20,7 @@ mod volumes;
 
 pub(crate) use self::cadvisor::Places;
 use self::family::Family;
-pub(crate) use self::summary::{Moment, Readings, summary};
+pub(crate) use self::summary::{Moment, Readings, Use, Used, summary, used};
 use crate::picture::Picture;
 
 /// How the page is written.

@@ -30,8 +30,36 @@ pub(crate) struct Readings(Arc<Mutex<BTreeMap<PathBuf, Reading>>>);
 struct Reading {
     at: Stamp,
     used: u64,
-    /// Nanoseconds of cpu a second, up to this reading.
-    rate: Option<u64>,
+    rate: Option<Rate>,
+}
+
+/// How busy something was between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rate {
+    /// Nanoseconds of cpu a second.
+    cpu: u64,
+    window: Duration,
+}
+
+/// What a container or the box used of late, as `metrics.k8s.io` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    /// Nanoseconds of cpu a second.
+    pub(crate) cpu: u64,
+    pub(crate) window: Duration,
+    /// The working set in bytes.
+    pub(crate) memory: u64,
+}
+
+/// Uses, by name.
+pub(crate) type Named = Vec<(String, Use)>;
+
+/// The uses of one moment. What was not looked at twice yet is not in it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Used {
+    pub(crate) node: Option<Use>,
+    /// Each with its containers, by name.
+    pub(crate) pods: Vec<(Arc<PodPicture>, Named)>,
 }
 
 /// When it is asked: for the rates, and as the answer's date.
@@ -50,19 +78,54 @@ pub(crate) fn summary(
     readings: &Readings,
 ) -> Value {
     let look = Look { picture, moment, readings };
-    let box_memory = rustix::system::sysinfo();
-    let unit = u64::from(box_memory.mem_unit);
-    let used = box_memory.totalram.saturating_sub(box_memory.freeram) * unit;
+    let (used, all) = box_memory();
     let root = Cgroup::at(root);
     let node = [
         ("nodeName", Some(json!(picture.node))),
         ("cpu", look.cpu(&root)),
-        ("memory", look.memory(&root, Some(used), Some(box_memory.totalram * unit))),
+        ("memory", look.memory(&root, Some(used), Some(all))),
     ];
     let seen = picture.pods.values().filter_map(|pod| Some(look.pod(pod, &pod_cgroup(pods, pod)?)));
     let seen: Vec<Value> = seen.collect();
     readings.forget(moment.now);
     json!({ "node": known(node), "pods": seen })
+}
+
+/// What the box and the containers of each pod use. A pod counts once each of its running containers was looked at twice.
+pub(crate) fn used(
+    picture: &Picture,
+    (root, pods): (&Path, &Path),
+    moment: Moment,
+    readings: &Readings,
+) -> Used {
+    let look = Look { picture, moment, readings };
+    let of_pod = |pod: &Arc<PodPicture>| {
+        let cgroup = pod_cgroup(pods, pod)?;
+        let of_container = |(status, cgroup): (&ContainerStatus, Cgroup)| {
+            let memory = cgroup.number("memory.current").ok().flatten();
+            Some((status.name.clone(), look.used(&cgroup, memory)?))
+        };
+        let all: Option<Vec<_>> = running(pod, &cgroup).map(of_container).collect();
+        Some((Arc::clone(pod), all.filter(|all| !all.is_empty())?))
+    };
+    let node = look.used(&Cgroup::at(root), Some(box_memory().0));
+    Used { node, pods: picture.pods.values().filter_map(of_pod).collect() }
+}
+
+/// Bytes of memory of the box: used, and all.
+fn box_memory() -> (u64, u64) {
+    let memory = rustix::system::sysinfo();
+    let unit = u64::from(memory.mem_unit);
+    (memory.totalram.saturating_sub(memory.freeram) * unit, memory.totalram * unit)
+}
+
+/// The containers of a pod that run, each with its cgroup.
+fn running<'a>(pod: &'a PodPicture, cgroup: &Cgroup) -> impl Iterator<Item = (&'a ContainerStatus, Cgroup)> {
+    let path = cgroup.path().to_owned();
+    pod.status.containers.iter().filter_map(move |status| {
+        let ContainerState::Running(live) = &status.state else { return None };
+        Some((status, Cgroup::at(path.join(format!("{}-{}", live.id.container, live.id.attempt)))))
+    })
 }
 
 /// A pod's cgroup, whether or not those of its class lie together.
@@ -81,18 +144,18 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn pod(&self, pod: &PodPicture, cgroup: &Cgroup) -> Value {
-        let container = |status: &ContainerStatus| {
-            let ContainerState::Running(live) = &status.state else { return None };
-            let cgroup = Cgroup::at(cgroup.path().join(format!("{}-{}", live.id.container, live.id.attempt)));
+        let container = |(status, cgroup): (&ContainerStatus, Cgroup)| {
             let mut entry = self.usage(&cgroup);
             entry.insert("name".to_owned(), json!(status.name));
-            entry.extend(self.date(live.started).map(|date| ("startTime".to_owned(), json!(date))));
-            Some(Value::Object(entry))
+            if let ContainerState::Running(live) = &status.state {
+                entry.extend(self.date(live.started).map(|date| ("startTime".to_owned(), json!(date))));
+            }
+            Value::Object(entry)
         };
         let mut entry = self.usage(cgroup);
         let name = &pod.spec.name;
         let of = json!({"name": name.name, "namespace": name.namespace, "uid": pod.spec.uid.0});
-        let containers: Vec<Value> = pod.status.containers.iter().filter_map(container).collect();
+        let containers: Vec<Value> = running(pod, cgroup).map(container).collect();
         entry.insert("podRef".to_owned(), of);
         entry.insert("containers".to_owned(), json!(containers));
         let started = pod.status.start.and_then(|start| self.date(start));
@@ -114,23 +177,34 @@ impl Look<'_> {
         known([("cpu", self.cpu(cgroup)), ("memory", memory)])
     }
 
-    fn cpu(&self, cgroup: &Cgroup) -> Option<Value> {
+    fn used(&self, cgroup: &Cgroup, memory: Option<u64>) -> Option<Use> {
+        let (_, rate) = self.rate(cgroup)?;
+        let stat = cgroup.keyed("memory.stat").ok()?;
+        let (Rate { cpu, window }, memory) = (rate?, working_set(memory?, &stat));
+        Some(Use { cpu, window, memory })
+    }
+
+    /// Nanoseconds of cpu since it was made, and how busy it was of late.
+    fn rate(&self, cgroup: &Cgroup) -> Option<(u64, Option<Rate>)> {
         let used = cgroup.keyed("cpu.stat").ok()?.get("usage_usec")? * USEC;
-        let rate = self.readings.rate(cgroup.path(), self.moment.now, used);
+        Some((used, self.readings.rate(cgroup.path(), self.moment.now, used)))
+    }
+
+    fn cpu(&self, cgroup: &Cgroup) -> Option<Value> {
+        let (used, rate) = self.rate(cgroup)?;
         let fields = [
             ("time", Some(json!(self.moment.date.to_string()))),
             ("usageCoreNanoSeconds", Some(json!(used))),
-            ("usageNanoCores", rate.map(|rate| json!(rate))),
+            ("usageNanoCores", rate.map(|rate| json!(rate.cpu))),
         ];
         Some(Value::Object(known(fields)))
     }
 
-    /// The working set is what is used without files that are not in use, as cAdvisor counts.
     fn memory(&self, cgroup: &Cgroup, used: Option<u64>, limit: Option<u64>) -> Option<Value> {
         let used = used?;
         let stat = cgroup.keyed("memory.stat").ok()?;
         let count = |name: &str| stat.get(name).map(|count| json!(count));
-        let working = used.saturating_sub(stat.get("inactive_file").copied().unwrap_or_default());
+        let working = working_set(used, &stat);
         let fields = [
             ("time", Some(json!(self.moment.date.to_string()))),
             ("usageBytes", Some(json!(used))),
@@ -144,22 +218,27 @@ impl Look<'_> {
     }
 }
 
+/// What is used without files that are not in use, as cAdvisor counts.
+fn working_set(used: u64, stat: &BTreeMap<String, u64>) -> u64 {
+    used.saturating_sub(stat.get("inactive_file").copied().unwrap_or_default())
+}
+
 fn known<const N: usize>(fields: [(&str, Option<Value>); N]) -> Map<String, Value> {
     fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 impl Readings {
     /// How busy it was since it was last looked at; nothing at the first look.
-    fn rate(&self, cgroup: &Path, now: Stamp, used: u64) -> Option<u64> {
+    fn rate(&self, cgroup: &Path, now: Stamp, used: u64) -> Option<Rate> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = all.get(cgroup).copied();
         if let Some(before) = before.filter(|before| now.since(before.at) < LEAST) {
             return before.rate;
         }
         let rate = before.map(|before| {
-            let passed = now.since(before.at).as_nanos();
+            let window = now.since(before.at);
             let more = u128::from(used.saturating_sub(before.used)) * Duration::from_secs(1).as_nanos();
-            u64::try_from(more / passed).unwrap_or(u64::MAX)
+            Rate { cpu: u64::try_from(more / window.as_nanos()).unwrap_or(u64::MAX), window }
         });
         all.insert(cgroup.to_owned(), Reading { at: now, used, rate });
         rate
@@ -189,11 +268,13 @@ mod tests {
             (second(5), 1_250_005_000, Some(0)),
         ];
         for (now, used, rate) in rows {
-            assert_eq!(readings.rate(Path::new("a"), now, used), rate, "{now:?}");
+            let found = readings.rate(Path::new("a"), now, used);
+            assert_eq!(found.map(|rate| rate.cpu), rate, "{now:?}");
         }
         assert_eq!(readings.rate(Path::new("b"), second(5), 7), None);
         readings.forget(second(5));
-        assert_eq!(readings.rate(Path::new("a"), second(6), 1_250_005_000), Some(0));
+        let idle = Rate { cpu: 0, window: Duration::from_secs(1) };
+        assert_eq!(readings.rate(Path::new("a"), second(6), 1_250_005_000), Some(idle));
         readings.forget(second(6));
         assert_eq!(readings.rate(Path::new("b"), second(7), 8), None, "it was not looked at in between");
     }

@@ -3,7 +3,7 @@
 
 use std::{fs, sync::Arc};
 
-use tokio_rustls::rustls::{RootCertStore, crypto::ring, pki_types::UnixTime, server::WebPkiClientVerifier};
+use tokio_rustls::rustls::{RootCertStore, crypto, pki_types::UnixTime, server::WebPkiClientVerifier};
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn believed(
 ) -> Result<(), String> {
     let mut roots = RootCertStore::empty();
     roots.add(authorities.of_clients().clone()).unwrap();
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(crypto::ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
     let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at.as_second().unsigned_abs()));
     verifier.verify_client_cert(certificate, &[], at).map(drop).map_err(|fault| fault.to_string())

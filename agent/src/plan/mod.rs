@@ -260,21 +260,7 @@ impl Plan {
 impl Observed {
     /// A pod nobody has touched yet.
     pub(crate) fn new(spec: &Spec, boot: BootId, now: Stamp) -> Self {
-        let untouched = |container: &Container| Seen {
-            state: State::Idle,
-            next_attempt: 0,
-            ended: Vec::new(),
-            image_id: None,
-            supply: Supply::default(),
-            counts_from: 0,
-            round_from: 0,
-            replaced: None,
-            ignores_term: None,
-            busy: None,
-            hooks: Hooks::default(),
-            health: Health::new(&container.probes),
-        };
-        let containers = spec.containers.iter().map(untouched).collect();
+        let containers = spec.containers.iter().map(Seen::untouched).collect();
         let (sandbox, busy, limits) = (Sandbox::Absent, BTreeSet::new(), resize::Limits::default());
         let (deletion, early, held, pending) = (None, None, None, None);
         Self { boot, since: now, deletion, early, held, sandbox, limits, pending, containers, busy }
@@ -304,6 +290,24 @@ impl Observed {
 }
 
 impl Seen {
+    /// A container nobody has touched yet.
+    pub(crate) fn untouched(container: &Container) -> Self {
+        Self {
+            state: State::Idle,
+            next_attempt: 0,
+            ended: Vec::new(),
+            image_id: None,
+            supply: Supply::default(),
+            counts_from: 0,
+            round_from: 0,
+            replaced: None,
+            ignores_term: None,
+            busy: None,
+            hooks: Hooks::default(),
+            health: Health::new(&container.probes),
+        }
+    }
+
     /// No process of it runs or is about to.
     fn is_stopped(&self) -> bool {
         let idle = matches!(self.state, State::Idle | State::Failed(_) | State::Dead { .. });

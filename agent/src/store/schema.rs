@@ -9,7 +9,7 @@ use super::{Error, column::unsigned};
 /// Each step brings a file from the schema of its index to the next; `user_version` counts those done. A step that
 /// was released is never edited. The JSON in `object.body` and `attempt.ended` is part of the schema: what an older
 /// carob wrote there must still decode, or a step rewrites it.
-const STEPS: [&str; 6] = [
+pub(super) const STEPS: [&str; 6] = [
     "
     CREATE TABLE revision (
         only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
@@ -248,11 +248,14 @@ fn unusable(path: &Path, source: rusqlite::Error) -> Error {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::store::{Store, scratch::Scratch};
+    use crate::store::{
+        Store,
+        scratch::{self, Scratch},
+    };
 
     fn check(what: &str, spoil: impl FnOnce(&Path), expected: &str) {
         let scratch = Scratch::new();
@@ -302,17 +305,11 @@ pub(super) mod tests {
         assert_eq!(tables, 1);
     }
 
-    /// Makes of an empty file one with the schema of an older carob.
-    pub(in crate::store) fn older(db: &Connection, steps: u32) {
-        STEPS[..steps as usize].iter().for_each(|step| db.execute_batch(step).unwrap());
-        db.pragma_update(None, "user_version", steps).unwrap();
-    }
-
     #[tokio::test]
     async fn what_an_older_carob_counted_is_still_counted() {
         let scratch = Scratch::new();
         let older = Connection::open(scratch.database()).unwrap();
-        self::older(&older, 4);
+        scratch::older(&older, 4);
         older
             .execute_batch(
                 "INSERT INTO total VALUES ('u', 'shop', 'web', 'main', 'OOMKilled', 9, 'oom', 3),

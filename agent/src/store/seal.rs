@@ -52,7 +52,7 @@ impl Seal {
             return Ok(body.to_string());
         }
         let mut body = body.clone();
-        if let Some(Value::Object(annotations)) = body.pointer_mut("/metadata/annotations") {
+        if let Some(annotations) = body.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
             annotations.remove(UNREADABLE);
         }
         self.know_key(db)?;
@@ -232,7 +232,7 @@ mod tests {
     async fn what_an_older_carob_wrote_openly_is_sealed_and_leaves_no_trace() {
         let scratch = Scratch::new();
         let older = Connection::open(scratch.database()).unwrap();
-        crate::store::schema::tests::older(&older, 5);
+        crate::store::scratch::older(&older, 5);
         for name in ["a", "b", "gone"] {
             let uid = format!("uid-{name}");
             let row = params!["Secret", "default", name, uid, 1, secret(name).to_string()];

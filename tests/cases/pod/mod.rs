@@ -1,5 +1,6 @@
 //! A pod: what its containers share and what each has of its own, how they start again, and how it goes.
 
+mod added;
 mod asked;
 mod causes;
 mod clearing;
@@ -65,6 +66,12 @@ pub(crate) fn cases() -> Vec<Case> {
         },
         case("a_command_has_streams_and_an_exit_code", exec::streams),
         case("a_command_may_have_a_terminal", exec::terminal),
+        Case {
+            name: "an_ephemeral_container_looks_on_and_decides_nothing",
+            mode: Mode::Alone,
+            limit: Duration::from_secs(180),
+            run: added::debug,
+        },
         case("whoever_attaches_hears_and_is_heard", exec::attached),
         case("a_command_that_cannot_run_is_refused", exec::refusals),
         case("a_command_has_exactly_the_limits_of_its_container", exec::confinement),

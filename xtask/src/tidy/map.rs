@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ready", &[]),
     ("keyfile", &[]),
     ("pki", &["keyfile"]),
+    ("columns", &[]),
     ("manifest", &["pod"]),
     ("plan", &["pod"]),
     ("account", &["pod"]),
@@ -19,10 +20,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("stream", &["pod", "config", "ready"]),
     (
         "api",
-        &["pod", "config", "manifest", "store", "stream", "picture", "account", "metrics", "ready", "pki"],
+        &[
+            "pod", "config", "columns", "manifest", "store", "stream", "picture", "account", "metrics",
+            "ready", "pki",
+        ],
     ),
     ("metrics", &["pod", "cgroup", "picture", "account"]),
-    ("cli", &["pod", "config", "manifest", "cgroup", "kernel", "account", "keyfile"]),
+    ("cli", &["pod", "config", "columns", "manifest", "cgroup", "kernel", "account", "keyfile"]),
 ];
 
 /// What may use everything: the loop that ties all together, and the entry.

@@ -3,6 +3,7 @@
 //! It is filled when somebody asks and brought up to date before each answer, so that an idle box pays nothing and a
 //! client reads what it has just written. While somebody watches a kind, a keeper follows the store and the picture.
 
+mod collection;
 mod shelf;
 
 use std::{
@@ -13,15 +14,19 @@ use std::{
 use serde_json::Value;
 use tokio::sync::{self, watch};
 
-pub(super) use self::shelf::{Change, Expired, Shown};
 use self::shelf::{Id, Shelf};
-use super::{Api, objects, refusal::Refusal, resource::Resource};
-use crate::{picture::Picture, store};
+pub(super) use self::{
+    collection::Collection,
+    shelf::{Change, Expired, Shown},
+};
+use super::{Api, refusal::Refusal, resource::Resource};
+use crate::picture::Picture;
 
 /// All kinds that anybody has asked for.
 #[derive(Debug)]
 pub(crate) struct WatchCache {
-    kinds: Mutex<BTreeMap<&'static str, Arc<Kind>>>,
+    /// By root and plural.
+    kinds: Mutex<BTreeMap<(&'static str, &'static str), Arc<Kind>>>,
     /// A version that none of the states which this agent shows is older than.
     floor: u64,
 }
@@ -29,7 +34,7 @@ pub(crate) struct WatchCache {
 /// One kind.
 #[derive(Debug)]
 pub(super) struct Kind {
-    resource: Resource,
+    of: Collection,
     turn: sync::Mutex<Turn>,
     /// The version of the shelf.
     news: watch::Sender<u64>,
@@ -59,21 +64,19 @@ impl WatchCache {
     }
 
     /// All objects of a kind.
-    pub(super) async fn list(api: &Api, resource: Resource) -> Result<List, Refusal> {
-        Self::kind(api, resource)
-            .read(api, |shelf| List { objects: shelf.all(), version: shelf.version() })
-            .await
+    pub(super) async fn list(api: &Api, of: Collection) -> Result<List, Refusal> {
+        Self::kind(api, of).read(api, |shelf| List { objects: shelf.all(), version: shelf.version() }).await
     }
 
     /// One object, if there is one of that name.
     pub(super) async fn one(
         api: &Api,
-        resource: Resource,
+        of: Collection,
         namespace: &str,
         name: &str,
     ) -> Result<Option<Arc<Shown>>, Refusal> {
         let id: Id = (namespace.to_owned(), name.to_owned());
-        Self::kind(api, resource).read(api, |shelf| shelf.one(&id)).await
+        Self::kind(api, of).read(api, |shelf| shelf.one(&id)).await
     }
 
     /// Whether a client that has read `version` of an object has seen all that people have written of it until `stored`.
@@ -88,7 +91,7 @@ impl WatchCache {
             return Ok(true);
         }
         let text = |field: &str| metadata[field].as_str().unwrap_or_default();
-        let shown = Self::one(api, resource, text("namespace"), text("name")).await?;
+        let shown = Self::one(api, resource.into(), text("namespace"), text("name")).await?;
         let of_it = shown.filter(|shown| shown.object["metadata"]["uid"] == metadata["uid"]);
         Ok(of_it.zip(version.parse().ok()).is_some_and(|(shown, version)| shown.is_covered_by(version)))
     }
@@ -96,9 +99,9 @@ impl WatchCache {
     /// A kind to be watched, and what tells that there is news. The kind is kept up to date while that is held.
     pub(super) async fn follow(
         api: &Arc<Api>,
-        resource: Resource,
+        of: Collection,
     ) -> Result<(Arc<Kind>, watch::Receiver<u64>), Refusal> {
-        let kind = Self::kind(api, resource);
+        let kind = Self::kind(api, of);
         let news = kind.news.subscribe();
         kind.read(api, |_| ()).await?;
         let mut turn = kind.turn.lock().await;
@@ -109,7 +112,7 @@ impl WatchCache {
         Ok((kind, news))
     }
 
-    fn kind(api: &Api, resource: Resource) -> Arc<Kind> {
+    fn kind(api: &Api, of: Collection) -> Arc<Kind> {
         let mut kinds = api.cache.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
             let (picture, store) = (api.picture.clone(), api.objects.changed());
@@ -120,9 +123,9 @@ impl WatchCache {
                 is_stale: true,
                 is_kept: false,
             });
-            Arc::new(Kind { resource, turn, news: watch::Sender::default() })
+            Arc::new(Kind { of, turn, news: watch::Sender::default() })
         };
-        Arc::clone(kinds.entry(resource.plural).or_insert_with(new))
+        Arc::clone(kinds.entry((of.listed().version, of.listed().plural)).or_insert_with(new))
     }
 }
 
@@ -135,12 +138,11 @@ impl Kind {
 
     async fn read<T>(&self, api: &Api, look: impl FnOnce(&Shelf) -> T) -> Result<T, Refusal> {
         let mut turn = self.turn.lock().await;
-        let refreshed = self.refresh(&mut turn, api).await;
-        refreshed.map(look).map_err(|error| Refusal::of_store(&error, self.resource, ""))
+        self.refresh(&mut turn, api).await.map(look)
     }
 
     /// Brings the shelf up to date. Whoever asked may go away in the middle of it: then it is still stale.
-    async fn refresh<'a>(&self, turn: &'a mut Turn, api: &Api) -> Result<&'a Shelf, store::Error> {
+    async fn refresh<'a>(&self, turn: &'a mut Turn, api: &Api) -> Result<&'a Shelf, Refusal> {
         let Turn { shelf, picture, store, is_stale, .. } = turn;
         *is_stale |= picture.has_changed().unwrap_or(false) || store.has_changed().unwrap_or(false);
         if *is_stale {
@@ -158,25 +160,21 @@ impl Kind {
         Ok(shelf)
     }
 
-    async fn fill(&self, picture: &Picture, api: &Api) -> Result<Shelf, store::Error> {
-        let (found, version) = self.found(picture, api).await?;
-        Ok(Shelf::filled(found, version, if self.resource.has_status() { api.cache.floor } else { 0 }))
+    async fn fill(&self, picture: &Picture, api: &Api) -> Result<Shelf, Refusal> {
+        let (found, version) = self.of.found(picture, api).await?;
+        Ok(Shelf::filled(found, version, if self.of.has_status() { api.cache.floor } else { 0 }))
     }
 
-    async fn fold(&self, shelf: &mut Shelf, picture: &Picture, api: &Api) -> Result<(), store::Error> {
-        let (found, version) = self.found(picture, api).await?;
+    async fn fold(&self, shelf: &mut Shelf, picture: &Picture, api: &Api) -> Result<(), Refusal> {
+        let (found, version) = self.of.found(picture, api).await?;
         let drafts = shelf.drafts(found);
         let needed = drafts.iter().filter(|draft| draft.needs_version()).count() as u64;
-        let newest = if needed == 0 { version } else { api.objects.advance(needed).await? };
+        let newest = match needed {
+            0 => version,
+            _ => api.objects.advance(needed).await.map_err(|error| Refusal::internal(&error))?,
+        };
         shelf.fold(drafts, version, newest - needed + 1..);
         Ok(())
-    }
-
-    /// All that there is now, as it is shown.
-    async fn found(&self, picture: &Picture, api: &Api) -> Result<(Vec<Value>, u64), store::Error> {
-        let (objects, version) = api.objects.list(self.resource.kind, None).await?;
-        let shown = objects.into_iter().map(|object| objects::shown_in(picture, self.resource, object));
-        Ok((shown.collect(), version))
     }
 }
 
@@ -195,7 +193,7 @@ async fn keep(api: Arc<Api>, kind: Arc<Kind>) {
             return;
         }
         if let Err(error) = kind.refresh(&mut turn, &api).await {
-            tracing::warn!(kind = kind.resource.plural, %error, "watchers are told later");
+            tracing::warn!(kind = kind.of.listed().plural, ?error, "watchers are told later");
         }
     }
 }

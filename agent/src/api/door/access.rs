@@ -68,6 +68,7 @@ const VIEW: Rules = Rules {
                 "pods/log",
                 "pods/status",
                 "pods/resize",
+                "pods/ephemeralcontainers",
                 "configmaps",
                 "persistentvolumeclaims",
                 "events",

@@ -5,8 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_rustls::rustls::{
-    CertificateError, Error, RootCertStore, ServerConfig,
-    crypto::ring,
+    CertificateError, Error, RootCertStore, ServerConfig, crypto,
     pki_types::UnixTime,
     server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier},
     time_provider::TimeProvider,
@@ -35,7 +34,7 @@ pub(super) fn terms(
     authorities: &Authorities,
     clock: fn() -> Timestamp,
 ) -> Result<ServerConfig, Fault> {
-    let provider = Arc::new(ring::default_provider());
+    let provider = Arc::new(crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(authorities.of_clients().clone()).map_err(Fault::Server)?;
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());

@@ -102,7 +102,6 @@ impl Visit {
         let speaker = speaker(&stream);
         let place = match speaker {
             Some(_) => {
-                // Given back now, and not with the connection.
                 drop(place);
                 self.known.clone().try_acquire_owned().map_err(|_| Turned::Crowd)?
             }

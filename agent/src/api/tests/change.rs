@@ -36,8 +36,18 @@ async fn an_object_changes_in_place_unless_its_version_or_its_own_word_forbids_i
     assert_eq!(patch(&scene, MAP, json!({"data": {"b": "4"}})).await, 422);
     assert_eq!(patch(&scene, MAP, json!({"metadata": {"labels": {"x": "y"}}})).await, 200);
     assert_eq!(scene.ask("GET", MAP, "").await.1["data"], json!({"b": "3"}));
-    let other = scene.send("PATCH", MAP, "application/strategic-merge-patch+json", "{}").await;
-    assert_eq!(other.status().as_u16(), 415);
+    for (media, body, code) in [
+        ("strategic-merge-patch+json", r#"{"data":{"b":"3"}}"#, 200),
+        ("json-patch+json", r#"[{"op":"test","path":"/data/b","value":"3"}]"#, 200),
+        ("json-patch+json", r#"[{"op":"test","path":"/data/b","value":"4"}]"#, 422),
+        ("json-patch+json", r#"[{"op":"test","path":"/metadata/resourceVersion","value":"1"}]"#, 422),
+        ("json-patch+json", r#"{}"#, 400),
+        ("apply-patch+yaml", r#"{}"#, 415),
+        ("json", r#"{}"#, 415),
+    ] {
+        let answer = scene.send("PATCH", MAP, &format!("application/{media}"), body).await;
+        assert_eq!(answer.status().as_u16(), code, "{media} {body}");
+    }
     let (code, gone) = scene.ask("DELETE", MAP, "").await;
     assert_eq!((code, &gone["details"]["uid"]), (200, &first["metadata"]["uid"]), "{gone}");
     assert_eq!(scene.ask("GET", MAP, "").await.0, 404);

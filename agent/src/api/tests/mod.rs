@@ -1,10 +1,11 @@
 //! The API as a client meets it: over a unix socket, with a real store behind it.
 
 mod change;
+mod discovery;
 mod door;
 mod events;
 mod exec;
-pub(super) mod scene;
+pub(in crate::api) mod scene;
 mod shown;
 mod streams;
 mod watch;
@@ -80,6 +81,7 @@ async fn metrics_are_packed_for_who_takes_them_packed() {
 async fn errors_are_status_objects() {
     let scene = Scene::new();
     let long = format!(r#"{{"kind":"Pod","metadata":{{"name":"{}"}}}}"#, "x".repeat(OBJECT_LIMIT));
+    let strict = format!("{PODS}?fieldValidation=Strict");
     let rows = [
         ("GET", "/nowhere", "", 404, "NotFound", "could not find"),
         ("GET", "/api/v1/widgets", "", 404, "NotFound", "could not find"),
@@ -105,7 +107,9 @@ async fn errors_are_status_objects() {
             "BadRequest",
             "more than one",
         ),
-        ("POST", PODS, &POD.replace("image", "imag"), 400, "BadRequest", "spec.containers[0].imag"),
+        ("POST", &strict, &POD.replace("image", "imag"), 400, "BadRequest", "spec.containers[0].imag"),
+        // Without that word what is not known is left out, and then something is missing.
+        ("POST", PODS, &POD.replace("image", "imag"), 422, "Invalid", "spec.containers[0].image"),
         ("POST", PODS, &POD.replace("busybox:1", ""), 422, "Invalid", "spec.containers[0].image"),
         (
             "POST",

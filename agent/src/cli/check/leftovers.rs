@@ -10,7 +10,7 @@ const UNIT_DIRS: [&str; 2] = ["etc/systemd/system", "usr/lib/systemd/system"];
 
 /// What is there, in the order in which it should go.
 pub(super) fn table(config: &Config) -> Table {
-    let mut table = Table::new(&["WHAT", "REMOVE IT WITH"]);
+    let mut table = Table::new(["WHAT", "REMOVE IT WITH"]);
     for (what, command) in rows(config, Path::new("/")) {
         table.row([what, command]);
     }

@@ -87,7 +87,7 @@ fn heard(what: &'static str, found: Found, without: &'static str) -> Finding {
 }
 
 fn table(findings: &[Finding]) -> Table {
-    let mut table = Table::new(&["", "CHECK", "FOUND"]);
+    let mut table = Table::new(["", "CHECK", "FOUND"]);
     for Finding { what, state, found, without } in findings {
         let (word, found) = match state {
             State::Good => ("ok", found.clone()),

@@ -643,6 +643,9 @@ impl World {
     fn assert_its_turn(&self, container: usize) {
         assert!(self.seen.deletion.is_none() && !self.seen.is_over(&self.spec), "a start while the pod ends");
         let begun = |seen: &Seen| seen.next_attempt > seen.round_from;
+        if self.spec.containers[container].role == Role::Ephemeral {
+            return;
+        }
         for (before, seen) in self.seen.with(&self.spec).take(container) {
             let fits = match before.role {
                 Role::Init => seen
@@ -650,7 +653,7 @@ impl World {
                     .last()
                     .is_some_and(|last| last.verdict.code == Some(0) && last.id.attempt >= seen.round_from),
                 Role::Sidecar => begun(seen),
-                Role::Main => true,
+                Role::Main | Role::Ephemeral => true,
             };
             assert!(fits, "{container} starts before its turn: {:?}", self.seen);
         }
@@ -706,14 +709,15 @@ impl World {
 }
 
 /// Pods of different make: what runs beside what, and after what.
-const SHAPES: [&[Role]; 5] = {
-    use Role::{Init, Main, Sidecar};
+const SHAPES: [&[Role]; 6] = {
+    use Role::{Ephemeral, Init, Main, Sidecar};
     [
         &[Main, Main],
         &[Init, Main, Main],
         &[Sidecar, Main],
         &[Init, Sidecar, Main],
         &[Sidecar, Init, Init, Main],
+        &[Init, Sidecar, Main, Ephemeral],
     ]
 };
 

@@ -1,65 +1,28 @@
-//! Pods as kubectl's columns show them. Pure: from the API's objects to cells.
+//! Pods: the printer's rules, in which the first container that has something to say wins.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{age, table::Table};
+use super::{AGE, Column, NAME, age, is_deleted, list, text};
 
-/// How wide a list is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Columns {
-    Plain,
-    Wide,
+pub(super) const COLUMNS: &[Column] = &[
+    NAME,
+    Column::text("Ready", |pod, _| ready(pod).into()),
+    Column::text("Status", |pod, _| status(pod).into()),
+    Column::text("Restarts", |pod, now| restarts(pod, now).into()),
+    AGE,
+    Column::text("IP", |pod, _| text(&pod["status"]["podIP"]).into()).wide(),
+    Column::text("Node", |pod, _| text(&pod["spec"]["nodeName"]).into()).wide(),
+    Column::text("Nominated Node", |pod, _| text(&pod["status"]["nominatedNodeName"]).into()).wide(),
+    Column::text("Readiness Gates", |pod, _| gates(pod).into()).wide(),
+];
+
+pub(crate) fn containers(pod: &Value) -> &[Value] {
+    list(&pod["status"], "containerStatuses")
 }
 
-/// Whether the namespace is a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Namespaces {
-    One,
-    All,
-}
-
-/// The table of `get pods`.
-pub(super) fn table(pods: &[Value], columns: Columns, namespaces: Namespaces, now: Timestamp) -> Table {
-    let mut heading = vec!["NAME", "READY", "STATUS", "RESTARTS", "AGE"];
-    if columns == Columns::Wide {
-        heading.extend(["IP", "NODE"]);
-    }
-    if namespaces == Namespaces::All {
-        heading.insert(0, "NAMESPACE");
-    }
-    let mut table = Table::new(&heading);
-    for pod in pods {
-        table.row(row(pod, columns, namespaces, now));
-    }
-    table
-}
-
-fn row(pod: &Value, columns: Columns, namespaces: Namespaces, now: Timestamp) -> Vec<String> {
-    let metadata = &pod["metadata"];
-    let created = metadata["creationTimestamp"].as_str();
-    let mut cells =
-        vec![text(&metadata["name"]), ready(pod), status(pod), restarts(pod, now), age::since(created, now)];
-    if columns == Columns::Wide {
-        cells.extend([text(&pod["status"]["podIP"]), text(&pod["spec"]["nodeName"])]);
-    }
-    if namespaces == Namespaces::All {
-        cells.insert(0, text(&metadata["namespace"]));
-    }
-    cells
-}
-
-/// A string, or what kubectl prints in its place.
-pub(super) fn text(value: &Value) -> String {
-    value.as_str().filter(|text| !text.is_empty()).unwrap_or("<none>").to_owned()
-}
-
-pub(super) fn containers(pod: &Value) -> &[Value] {
-    pod["status"]["containerStatuses"].as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-pub(super) fn init_containers(pod: &Value) -> &[Value] {
-    pod["status"]["initContainerStatuses"].as_array().map(Vec::as_slice).unwrap_or_default()
+pub(crate) fn init_containers(pod: &Value) -> &[Value] {
+    list(&pod["status"], "initContainerStatuses")
 }
 
 /// Whether an init container of the spec is a sidecar.
@@ -67,20 +30,21 @@ fn is_sidecar(container: &Value) -> bool {
     container["restartPolicy"] == "Always"
 }
 
-/// What an init container is by its spec, and what is known of it.
+/// What is known of each init container, and what it is by its spec.
 fn inits(pod: &Value) -> impl Iterator<Item = (&Value, &Value)> {
-    let specs = pod["spec"]["initContainers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    specs.iter().map(|spec| {
-        let status = init_containers(pod).iter().find(|status| status["name"] == spec["name"]);
-        (spec, status.unwrap_or(&Value::Null))
+    init_containers(pod).iter().map(|status| {
+        let spec = list(&pod["spec"], "initContainers").iter().find(|spec| spec["name"] == status["name"]);
+        (spec.unwrap_or(&Value::Null), status)
     })
 }
 
 /// `1/2`: sidecars count, other init containers do not.
 fn ready(pod: &Value) -> String {
-    let sidecars = || inits(pod).filter(|(spec, _)| is_sidecar(spec));
-    let all = pod["spec"]["containers"].as_array().map_or(0, Vec::len) + sidecars().count();
-    let ready = containers(pod).iter().chain(sidecars().map(|(_, status)| status));
+    let spec = &pod["spec"];
+    let sidecars = list(spec, "initContainers").iter().filter(|container| is_sidecar(container));
+    let all = list(spec, "containers").len() + sidecars.count();
+    let known = inits(pod).filter(|(spec, _)| is_sidecar(spec)).map(|(_, status)| status);
+    let ready = containers(pod).iter().chain(known);
     format!("{}/{all}", ready.filter(|container| is_ready(container)).count())
 }
 
@@ -88,19 +52,19 @@ fn is_ready(container: &Value) -> bool {
     container["ready"] == true && container["state"]["running"].is_object()
 }
 
-/// The STATUS column, by the rules of kubectl's printer: the first container that has something to say wins.
-pub(super) fn status(pod: &Value) -> String {
+/// The STATUS column.
+pub(crate) fn status(pod: &Value) -> String {
     let (phase, reason) = (pod["status"]["phase"].as_str(), pod["status"]["reason"].as_str());
     let ended = matches!(phase, Some("Succeeded" | "Failed"));
-    if !pod["metadata"]["deletionTimestamp"].is_null() && !ended {
+    if is_deleted(pod) && !ended {
         return "Terminating".to_owned();
     }
     if let Some(word) = initializing(pod) {
         return word;
     }
     let of_container = containers(pod).iter().find_map(|container| word(&container["state"]));
-    let word =
-        of_container.or(reason.map(str::to_owned)).unwrap_or_else(|| phase.unwrap_or("Unknown").to_owned());
+    let of_pod = || gated(pod).or(reason).or(phase).unwrap_or("Unknown").to_owned();
+    let word = of_container.unwrap_or_else(of_pod);
     match containers(pod).iter().any(is_ready) && word == "Completed" {
         true if holds(pod, "Ready") => "Running".to_owned(),
         true => "NotReady".to_owned(),
@@ -108,9 +72,15 @@ pub(super) fn status(pod: &Value) -> String {
     }
 }
 
+/// Something outside still keeps the pod from being started.
+fn gated(pod: &Value) -> Option<&str> {
+    let scheduled = conditions(pod).iter().find(|one| one["type"] == "PodScheduled")?;
+    scheduled["reason"].as_str().filter(|reason| *reason == "SchedulingGated")
+}
+
 /// `Init:1/3`, or what keeps the init container whose turn it is: kubectl's words.
 fn initializing(pod: &Value) -> Option<String> {
-    let all = inits(pod).count();
+    let all = list(&pod["spec"], "initContainers").len();
     let (index, status) = inits(pod).enumerate().find_map(|(index, (spec, status))| {
         let state = &status["state"];
         let is_through =
@@ -140,9 +110,19 @@ fn word(state: &Value) -> Option<String> {
     terminated.is_object().then(|| reason(terminated).unwrap_or_else(nameless))
 }
 
+fn conditions(pod: &Value) -> &[Value] {
+    list(&pod["status"], "conditions")
+}
+
 fn holds(pod: &Value, condition: &str) -> bool {
-    let conditions = pod["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    conditions.iter().any(|one| one["type"] == condition && one["status"] == "True")
+    conditions(pod).iter().any(|one| one["type"] == condition && one["status"] == "True")
+}
+
+/// `1/2`: how many of the conditions that the pod names as gates hold.
+fn gates(pod: &Value) -> String {
+    let gates = list(&pod["spec"], "readinessGates");
+    let open = gates.iter().filter_map(|gate| gate["conditionType"].as_str()).filter(|gate| holds(pod, gate));
+    if gates.is_empty() { "<none>".to_owned() } else { format!("{}/{}", open.count(), gates.len()) }
 }
 
 /// `3 (5m ago)`.
@@ -221,37 +201,5 @@ mod tests {
         check("Failed", deleted(), &[terminated("Error", 1, 0)], "False", "Error");
         let evicted = json!({"metadata": {}, "status": {"phase": "Failed", "reason": "Evicted"}});
         assert_eq!(status(&evicted), "Evicted");
-    }
-
-    #[test]
-    fn a_list_has_kubectls_columns() {
-        let pod = json!({
-            "metadata": {"name": "web", "namespace": "shop", "creationTimestamp": "2026-11-23T09:00:00Z"},
-            "spec": {"containers": [{}, {}], "nodeName": "box"},
-            "status": {"phase": "Running", "containerStatuses": [
-                {"ready": true, "restartCount": 2, "state": {"running": {}},
-                 "lastState": {"terminated": {"finishedAt": "2026-11-23T09:55:00Z"}}},
-                {"ready": false, "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-                 "lastState": {"terminated": {"finishedAt": "2026-11-23T09:50:00Z"}}},
-            ]},
-        });
-        let now = "2026-11-23T10:00:00Z".parse().unwrap();
-        let rows = [
-            (
-                Columns::Plain,
-                Namespaces::One,
-                "NAME   READY   STATUS             RESTARTS     AGE\n\
-                 web    1/2     CrashLoopBackOff   3 (5m ago)   60m\n",
-            ),
-            (
-                Columns::Wide,
-                Namespaces::All,
-                "NAMESPACE   NAME   READY   STATUS             RESTARTS     AGE   IP       NODE\n\
-                 shop        web    1/2     CrashLoopBackOff   3 (5m ago)   60m   <none>   box\n",
-            ),
-        ];
-        for (columns, namespaces, expected) in rows {
-            assert_eq!(table(std::slice::from_ref(&pod), columns, namespaces, now).render(None), expected);
-        }
     }
 }

@@ -3,13 +3,13 @@
 use jiff::{SignedDuration, Timestamp};
 
 /// From an RFC 3339 date until now; `<unknown>` if it is none.
-pub(super) fn since(date: Option<&str>, now: Timestamp) -> String {
+pub(crate) fn since(date: Option<&str>, now: Timestamp) -> String {
     let then: Option<Timestamp> = date.and_then(|date| date.parse().ok());
     then.map_or_else(|| "<unknown>".to_owned(), |then| human(now.duration_since(then)))
 }
 
 /// The two largest units that matter at that age (`k8s.io/apimachinery` `duration.HumanDuration`).
-pub(super) fn human(age: SignedDuration) -> String {
+pub(crate) fn human(age: SignedDuration) -> String {
     let seconds = age.as_secs();
     let (minutes, hours) = (seconds / 60, seconds / 3600);
     let (days, years) = (hours / 24, hours / 24 / 365);
