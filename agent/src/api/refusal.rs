@@ -274,7 +274,8 @@ impl Refusal {
 
     /// 400 for text that cannot be read as an object, 422 for an object that breaks a rule; every fault is a cause.
     pub(super) fn faulty(resource: Resource, name: &str, faults: &Faults) -> Self {
-        if faults.0.iter().all(manifest::is_forgivable) {
+        let unreadable = |fault: &Fault| matches!(fault.kind, FaultKind::Syntax | FaultKind::Type);
+        if faults.0.iter().any(manifest::is_forgivable) && !faults.0.iter().any(unreadable) {
             return Self::strict(resource, name, &faults.0);
         }
         let Some(causes) = faults.0.iter().map(cause).collect::<Option<Vec<Value>>>() else {
@@ -295,7 +296,8 @@ impl Refusal {
     fn strict(resource: Resource, name: &str, faults: &[Fault]) -> Self {
         let (kind, version) = (resource.kind.name(), resource.manifest().api_version());
         let version = version.rsplit('/').next().unwrap_or(version);
-        let said: Vec<String> = faults.iter().map(validation::said).collect();
+        let refused = faults.iter().filter(|fault| manifest::is_forgivable(fault));
+        let said: Vec<String> = refused.map(validation::said).collect();
         let cause = |fault: &Fault| json!({"reason": "FieldValueInvalid", "field": fault.field, "message": fault.to_string()});
         let causes: Vec<Value> = faults.iter().map(cause).collect();
         Self {

@@ -23,6 +23,7 @@ mod probe;
 mod quantity;
 mod rules;
 mod scalar;
+mod schema;
 mod security;
 mod shape;
 mod sources;
@@ -48,6 +49,7 @@ pub(crate) use self::{
     fault::{Fault, FaultKind, Faults, Place},
     file::read,
     leniency::{forgiven, is_forgivable},
+    schema::schema,
 };
 use crate::pod::{PodUid, Spec, workload::WorkloadKind};
 

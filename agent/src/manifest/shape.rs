@@ -24,9 +24,42 @@ use super::{
 /// The typed object; `None` if a fault leaves none. With any fault the object is good for further checks only.
 pub(super) fn read<T: DeserializeOwned>(value: &Value, rules: &Rules, findings: &mut Findings) -> Option<T> {
     let shared = RefCell::new(mem::take(findings));
-    let object = T::deserialize(Node { value, at: Path::Root, rules, findings: &shared });
+    let object = T::deserialize(Node { of: Of::Value(value), at: Path::Root, rules, findings: &shared });
     *findings = shared.into_inner();
     object.ok()
+}
+
+/// The fields of a type with theirs below them, each before those inside of it: no value is needed to know them.
+pub(super) fn fields<T: DeserializeOwned>(rules: &Rules) -> Vec<(String, Type)> {
+    let (told, shared) = (RefCell::default(), RefCell::default());
+    let node = Node { of: Of::Type(&told), at: Path::Root, rules, findings: &shared };
+    let made = T::deserialize(node);
+    debug_assert!(made.is_ok(), "a type does not take its own sample");
+    drop(made);
+    told.into_inner()
+}
+
+/// What a value must be to become a field's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    Boolean,
+    Integer,
+    Text,
+    /// A text or a number.
+    Either,
+    List,
+    /// Of texts, by keys that are the user's own.
+    Map,
+    Object,
+}
+
+/// What a node is asked.
+#[derive(Clone, Copy)]
+enum Of<'a> {
+    /// To become its type.
+    Value(&'a Value),
+    /// Which type that would be.
+    Type(&'a RefCell<Vec<(String, Type)>>),
 }
 
 /// A type's own refusal of a value: its reason, until a node has noted it.
@@ -50,25 +83,55 @@ impl Error for Misfit {
 /// One value of the object, about to become its type.
 #[derive(Clone, Copy)]
 struct Node<'a> {
-    value: &'a Value,
+    of: Of<'a>,
     at: Path<'a>,
     rules: &'a Rules,
     findings: &'a RefCell<Findings>,
 }
 
 const A_STRING: &str = "a string";
+/// A text that every type of texts takes, dates too.
+const SAMPLE: &str = "1970-01-01T00:00:00Z";
+static NOTHING: Value = Value::Null;
 
 impl<'a> Node<'a> {
+    /// The value that is to be of this type; `None` if only that is asked.
+    fn value(&self, kind: Type) -> Option<&'a Value> {
+        match self.of {
+            Of::Value(value) => Some(value),
+            Of::Type(told) => {
+                told.borrow_mut().push((self.at.pattern(), kind));
+                None
+            }
+        }
+    }
+
+    /// The same node for a value below.
+    fn below(&self, value: &'a Value, at: Path<'a>) -> Self {
+        let of = match self.of {
+            Of::Value(_) => Of::Value(value),
+            told @ Of::Type(_) => told,
+        };
+        Node { of, at, ..*self }
+    }
+
+    fn found(&self) -> &'a Value {
+        match self.of {
+            Of::Value(value) => value,
+            Of::Type(_) => &NOTHING,
+        }
+    }
+
     /// Notes that the value is not `needed`, or the narrower thing the rules know of this field.
     fn misfit(&self, needed: &str) {
         let wanted = self.rules.wanted(&self.at.pattern()).unwrap_or_else(|| needed.to_owned());
-        let is_scalar = matches!(self.value, Value::Bool(_) | Value::Number(_));
+        let is_scalar = matches!(self.found(), Value::Bool(_) | Value::Number(_));
         let hint = if needed == A_STRING && is_scalar { " (put it in quotes)" } else { "" };
         self.fault(FaultKind::Type, format!("{}; {wanted} is needed{hint}", self.described()));
     }
 
     fn described(&self) -> String {
-        self.rules.described(self.value, &self.at.pattern())
+        self.rules.described(self.found(), &self.at.pattern())
     }
 
     fn fault(&self, kind: FaultKind, message: String) {
@@ -90,18 +153,39 @@ impl<'a> Node<'a> {
 
     /// The integer, or 0 with a fault.
     fn integer(&self) -> i64 {
-        self.value.as_i64().unwrap_or_else(|| {
+        let Some(value) = self.value(Type::Integer) else { return 0 };
+        value.as_i64().unwrap_or_else(|| {
             self.misfit("an integer");
             0
         })
     }
 
+    /// The fields whose types are to be told. An object takes no sample for the two that say what it is.
+    fn asked(&self, known: &'static [&'static str]) -> &'static [&'static str] {
+        let (["apiVersion", "kind", rest @ ..], Of::Type(told)) = (known, self.of) else { return known };
+        if !rest.contains(&"metadata") {
+            return known;
+        }
+        let title = known[..2].iter().map(|name| (self.at.field(name).pattern(), Type::Text));
+        told.borrow_mut().extend(title);
+        rest
+    }
+
     fn fields(self, known: Option<&'static [&'static str]>) -> Fields<'a> {
-        let fields = self.value.as_object().unwrap_or_else(|| {
-            self.misfit("an object");
-            no_fields()
-        });
-        Fields { node: self, known, rest: fields.iter(), value: None }
+        let kind = if known.is_some() { Type::Object } else { Type::Map };
+        let rest = match self.value(kind) {
+            Some(value) => Rest::Found(
+                value
+                    .as_object()
+                    .unwrap_or_else(|| {
+                        self.misfit("an object");
+                        no_fields()
+                    })
+                    .iter(),
+            ),
+            None => Rest::Known(self.asked(known.unwrap_or_default()).iter()),
+        };
+        Fields { node: self, known, rest, value: None }
     }
 }
 
@@ -115,7 +199,8 @@ impl<'de> Deserializer<'de> for Node<'_> {
 
     /// Types that take more than one kind: quantities, ports by number or name, free JSON.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let verdict = match self.value {
+        let Some(value) = self.value(Type::Either) else { return visitor.visit_str(SAMPLE) };
+        let verdict = match value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(truth) => visitor.visit_bool(*truth),
             Value::Number(number) => visit_number(number, visitor),
@@ -127,7 +212,8 @@ impl<'de> Deserializer<'de> for Node<'_> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let truth = self.value.as_bool().unwrap_or_else(|| {
+        let Some(value) = self.value(Type::Boolean) else { return visitor.visit_bool(false) };
+        let truth = value.as_bool().unwrap_or_else(|| {
             self.misfit("true or false");
             false
         });
@@ -147,7 +233,8 @@ impl<'de> Deserializer<'de> for Node<'_> {
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let text = self.value.as_str().unwrap_or_else(|| {
+        let Some(value) = self.value(Type::Text) else { return visitor.visit_str(SAMPLE) };
+        let text = value.as_str().unwrap_or_else(|| {
             self.misfit(A_STRING);
             ""
         });
@@ -159,7 +246,10 @@ impl<'de> Deserializer<'de> for Node<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+        match self.of {
+            Of::Value(Value::Null) => visitor.visit_none(),
+            Of::Value(_) | Of::Type(_) => visitor.visit_some(self),
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -167,16 +257,20 @@ impl<'de> Deserializer<'de> for Node<'_> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Misfit> {
-        static NOTHING: Value = Value::String(String::new());
-        if name == "Quantity" && !matches!(self.value, Value::String(_) | Value::Number(_)) {
+        static EMPTY: Value = Value::String(String::new());
+        let is_amount = matches!(self.of, Of::Type(_) | Of::Value(Value::String(_) | Value::Number(_)));
+        if name == "Quantity" && !is_amount {
             self.misfit("a quantity like 500m or 64Mi");
-            return visitor.visit_newtype_struct(Node { value: &NOTHING, ..self });
+            return visitor.visit_newtype_struct(Node { of: Of::Value(&EMPTY), ..self });
         }
         visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Misfit> {
-        let items = self.value.as_array().map_or_else(
+        let Some(value) = self.value(Type::List) else {
+            return visitor.visit_seq(Items { node: self, rest: slice::from_ref(&NOTHING).iter(), index: 0 });
+        };
+        let items = value.as_array().map_or_else(
             || {
                 self.misfit("a list");
                 [].iter()
@@ -217,8 +311,25 @@ fn visit_number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::
 struct Fields<'a> {
     node: Node<'a>,
     known: Option<&'static [&'static str]>,
-    rest: map::Iter<'a>,
+    rest: Rest<'a>,
     value: Option<(&'a str, &'a Value)>,
+}
+
+/// The fields that are still to come.
+enum Rest<'a> {
+    Found(map::Iter<'a>),
+    Known(slice::Iter<'static, &'static str>),
+}
+
+impl<'a> Iterator for Rest<'a> {
+    type Item = (&'a str, &'a Value);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Found(fields) => fields.next().map(|(name, value)| (name.as_str(), value)),
+            Self::Known(names) => names.next().map(|name| (*name, &NOTHING)),
+        }
+    }
 }
 
 impl Fields<'_> {
@@ -240,7 +351,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         while let Some((name, value)) = self.rest.next() {
             if self.is_known(name) {
                 self.value = Some((name, value));
-                return seed.deserialize(name.as_str().into_deserializer()).map(Some);
+                return seed.deserialize(name.into_deserializer()).map(Some);
             }
         }
         Ok(None)
@@ -250,7 +361,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         let Some((name, value)) = self.value.take() else {
             return Err(Misfit::custom("a value was asked for before its key"));
         };
-        seed.deserialize(Node { value, at: self.node.at.field(name), ..self.node })
+        seed.deserialize(self.node.below(value, self.node.at.field(name)))
     }
 }
 
@@ -267,6 +378,6 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         let Some(value) = self.rest.next() else { return Ok(None) };
         let at = self.node.at.item(self.index);
         self.index += 1;
-        seed.deserialize(Node { value, at, ..self.node }).map(Some)
+        seed.deserialize(self.node.below(value, at)).map(Some)
     }
 }

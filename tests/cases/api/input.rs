@@ -91,7 +91,12 @@ fn posted(world: &World) -> Result<()> {
     };
     let image = "busybox:1";
     let rows = [
-        (json!({"name": "c", "image": image, "comand": []}), 400, "BadRequest", "did you mean \"command\"?"),
+        (
+            json!({"name": "c", "image": image, "comand": []}),
+            400,
+            "BadRequest",
+            "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: unknown field \"spec.containers[0].comand\"",
+        ),
         (
             json!({"name": "c", "image": image, "ports": [{"containerPort": "80"}]}),
             400,
@@ -107,7 +112,7 @@ fn posted(world: &World) -> Result<()> {
         (json!({"name": "c"}), 422, "Invalid", "spec.containers[0].image: missing"),
     ];
     for (container, code, reason, wanted) in rows {
-        let answer = world.ask("POST", PODS, Some(&pod(container)))?;
+        let answer = world.ask("POST", &format!("{PODS}?fieldValidation=Strict"), Some(&pod(container)))?;
         let status: serde_json::Value = serde_json::from_str(&answer.body)?;
         let message = status["message"].as_str().unwrap_or_default();
         let right = answer.status == code && status["reason"] == reason && message.contains(wanted);

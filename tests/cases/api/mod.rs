@@ -1,6 +1,7 @@
 //! What a user meets: manifests by hand, by folder and by request, and what the verbs print. Each case has pods of its
 //! own and takes them away again.
 
+mod cluster;
 mod disk;
 mod input;
 mod manifests;
@@ -23,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("bad_input_is_refused_whole_and_says_where", input::refused),
         case("of_a_file_with_a_fault_nothing_is_created", input::whole_or_not),
         case("a_dry_run_creates_nothing_and_needs_no_agent_on_the_client", input::dry_run),
+        case("the_box_is_told_as_kubectl_reads_it", cluster::is_told),
         case("requests_are_answered_in_kubernetes_shape", shape::of_requests),
         case("metrics_are_text_or_openmetrics_as_asked", shape::of_metrics),
         case("a_manifest_is_a_pod_as_long_as_its_file_is_there", manifests::follow_the_folder),

@@ -207,6 +207,10 @@ impl<'a, 'b> Heard<'a, 'b> {
                 Record::Cut { cut_within_ms } => cut = Some(self.cut(told, cut_within_ms)),
                 record => self.take(record)?,
             }
+            // Its guest waits until it is ended.
+            if self.clients.is_some() && self.ended == self.cases.len() {
+                return Ok(None);
+            }
         }
     }
 

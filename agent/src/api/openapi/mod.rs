@@ -17,6 +17,7 @@ use super::{
     refusal::Refusal,
     resource::{self, Listed, Scope},
 };
+use crate::manifest;
 
 /// The parameters of a write that clients look for.
 const PARAMETERS: [&str; 2] = ["dryRun", "fieldValidation"];
@@ -110,6 +111,11 @@ fn named(kind: &Listed) -> Value {
     json!({"group": group, "version": version, "kind": kind.kind})
 }
 
+/// Of what clients write all fields, of the rest only the name.
 fn schema(kind: &Listed) -> Value {
-    json!({"type": "object", "x-kubernetes-group-version-kind": [named(kind)]})
+    let stored = resource::all().find(|stored| stored.kind.name() == kind.kind);
+    let mut schema =
+        stored.map_or_else(|| json!({"type": "object"}), |stored| manifest::schema(stored.manifest()));
+    schema["x-kubernetes-group-version-kind"] = json!([named(kind)]);
+    schema
 }

@@ -20,6 +20,7 @@ use super::*;
 use crate::store::Kind;
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
+const STRICT: &str = "/api/v1/namespaces/default/pods?fieldValidation=Strict";
 const POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web","labels":{"app":"web"}},
                       "spec":{"containers":[{"name":"c","image":"busybox:1"}]}}"#;
 
@@ -81,7 +82,6 @@ async fn metrics_are_packed_for_who_takes_them_packed() {
 async fn errors_are_status_objects() {
     let scene = Scene::new();
     let long = format!(r#"{{"kind":"Pod","metadata":{{"name":"{}"}}}}"#, "x".repeat(OBJECT_LIMIT));
-    let strict = format!("{PODS}?fieldValidation=Strict");
     let rows = [
         ("GET", "/nowhere", "", 404, "NotFound", "could not find"),
         ("GET", "/api/v1/widgets", "", 404, "NotFound", "could not find"),
@@ -107,9 +107,16 @@ async fn errors_are_status_objects() {
             "BadRequest",
             "more than one",
         ),
-        ("POST", &strict, &POD.replace("image", "imag"), 400, "BadRequest", "spec.containers[0].imag"),
-        // Without that word what is not known is left out, and then something is missing.
-        ("POST", PODS, &POD.replace("image", "imag"), 422, "Invalid", "spec.containers[0].image"),
+        (
+            "POST",
+            STRICT,
+            &POD.replace("image", "imag"),
+            400,
+            "BadRequest",
+            r#"unknown field "spec.containers[0].imag""#,
+        ),
+        ("POST", PODS, &POD.replace("image", "imag"), 422, "Invalid", "spec.containers[0].image: missing"),
+        ("POST", &STRICT.replace("Strict", "Hard"), POD, 400, "BadRequest", "one of Ignore, Warn, Strict"),
         ("POST", PODS, &POD.replace("busybox:1", ""), 422, "Invalid", "spec.containers[0].image"),
         (
             "POST",
@@ -152,6 +159,39 @@ async fn errors_are_status_objects() {
     assert_eq!(answer["details"]["causes"][0]["field"], "spec.containers[0].image", "{answer}");
     let response = scene.send("POST", PODS, "application/vnd.kubernetes.protobuf", "k8s").await;
     assert_eq!(response.status().as_u16(), 415);
+}
+
+#[tokio::test]
+async fn what_kubernetes_does_not_know_is_refused_or_left_out_as_asked() {
+    let scene = Scene::new();
+    let odd = POD.replace(r#""image""#, r#""tty":true,"tty":false,"comand":[],"image""#);
+    let (code, answer) = scene.ask("POST", STRICT, &odd).await;
+    let said = "Pod in version \"v1\" cannot be handled as a Pod: strict decoding error: \
+        duplicate field \"spec.containers[0].tty\", unknown field \"spec.containers[0].comand\"";
+    assert_eq!((code, answer["message"].as_str()), (400, Some(said)), "{answer}");
+    let hint = answer["details"]["causes"][1]["message"].as_str().unwrap();
+    assert!(hint.contains("did you mean \"command\"?"), "{hint}");
+    for (validation, warnings) in [
+        (
+            "Warn",
+            vec![
+                r#"299 - "duplicate field \"spec.containers[0].tty\"""#,
+                r#"299 - "unknown field \"spec.containers[0].comand\"""#,
+            ],
+        ),
+        ("Ignore", vec![]),
+    ] {
+        let path = format!("{}&dryRun=All", STRICT.replace("Strict", validation));
+        let response = scene.send("POST", &path, "application/json", &odd).await;
+        assert_eq!(response.status().as_u16(), 201, "{validation}");
+        let found: Vec<_> = response
+            .headers()
+            .get_all("warning")
+            .iter()
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(found, warnings, "{validation}");
+    }
 }
 
 #[tokio::test]

@@ -67,7 +67,25 @@ enum Empty {
     Something,
 }
 
+/// What a user is told of a field before there is a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) choices: &'static [&'static str],
+    pub(super) note: String,
+}
+
 impl Row {
+    /// `None`: it is refused.
+    fn about(&self) -> Option<About> {
+        let needed = self.needed.map(|needed| format!("Needed is {}.", needed.trim_end_matches(',')));
+        let note = match self.fate {
+            Fate::Kept => needed.unwrap_or_default(),
+            Fate::Noted(why) => format!("Accepted, but has no effect: {why}."),
+            Fate::Later | Fate::Never(_) => return None,
+        };
+        Some(About { choices: self.choices, note })
+    }
+
     const fn new(field: &'static str, fate: Fate) -> Self {
         Self {
             field,
@@ -195,6 +213,19 @@ impl Rules {
         let row = self.row(pattern).or_else(|| self.hidden(pattern))?;
         let choices = || (!row.choices.is_empty()).then(|| row.all_choices());
         row.needed.map(str::to_owned).or_else(choices)
+    }
+
+    /// What is said of a field that is taken; `None` if it is not, or is not known.
+    pub(super) fn about(&self, pattern: &str) -> Option<About> {
+        let mut at = Some(pattern);
+        while let Some(here) = at {
+            if let Some(row) = self.row(here) {
+                let of_row = |about| if here == pattern { about } else { About::default() };
+                return row.about().map(of_row);
+            }
+            at = here.strip_suffix("[]").or_else(|| here.rsplit_once('.').map(|(parent, _)| parent));
+        }
+        self.has_rows_below(pattern).then(About::default)
     }
 
     /// A value as a fault shows it.

@@ -168,6 +168,9 @@ fn field_term(term: &str, known: &[&str]) -> Result<Term, String> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use serde_json::json;
 
