@@ -14,6 +14,7 @@ mod credentials;
 mod identity;
 mod names;
 mod network;
+mod protobuf;
 mod review;
 mod tls;
 mod visit;

@@ -8,6 +8,7 @@ use super::{
     access::{self, PathRule, ResourceRule},
     asked::{Asked, ResourceAsked},
     identity::Speaker,
+    protobuf,
 };
 use crate::api::{objects::whole, refusal::Refusal};
 
@@ -102,7 +103,11 @@ pub(in crate::api) async fn identity(
 }
 
 fn object(body: Result<Bytes, BytesRejection>) -> Result<Value, Refusal> {
-    match serde_json::from_slice(&whole(body)?) {
+    let body = whole(body)?;
+    if let Some(object) = protobuf::review(&body) {
+        return Ok(object);
+    }
+    match serde_json::from_slice(&body) {
         Ok(Value::Object(object)) => Ok(Value::Object(object)),
         Ok(_) => Err(Refusal::bad_request("the body of the request is not an object")),
         Err(fault) => Err(Refusal::bad_request(format!("the body of the request is not JSON: {fault}"))),

@@ -11,7 +11,7 @@ use axum::{
     response::Response,
 };
 use futures_util::{
-    SinkExt, StreamExt,
+    StreamExt,
     stream::{SplitSink, SplitStream},
 };
 use tokio::{
@@ -23,7 +23,7 @@ use super::{
     Api, ExecFault, ExecRequest, Order, Upgrade,
     channel::{self, Heard, Protocol},
     negotiate, running,
-    session::{Gone, Wanted, send},
+    session::{Gone, Wanted, close, send},
     terminal,
 };
 use crate::{
@@ -166,5 +166,5 @@ async fn give(
 
 async fn finish(mut sink: SplitSink<WebSocket, Message>, ended: Result<i32, ExecFault>) -> Result<(), Gone> {
     send(&mut sink, channel::status(&[], &ended)).await?;
-    sink.close().await.map_err(|_| Gone)
+    close(sink).await
 }

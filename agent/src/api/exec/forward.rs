@@ -23,7 +23,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Api, ExecFault, ExecRequest, Upgrade};
+use super::{Api, ExecFault, ExecRequest, Upgrade, session::close};
 use crate::{
     api::{
         objects::{find, options},
@@ -106,7 +106,8 @@ async fn serve(api: Arc<Api>, socket: WebSocket, pod: PodUid, ports: Vec<u16>) {
                 return;
             }
         }
-        let _ = sink.close().await;
+        // Nobody listens any more: then it is over anyway.
+        let _ = close(sink).await;
     };
     tokio::select! {
         () = give => (),

@@ -4,7 +4,7 @@ use std::{io, os::fd::OwnedFd};
 
 use axum::{
     body::Bytes,
-    extract::ws::{Message, WebSocket},
+    extract::ws::{CloseFrame, Message, WebSocket, close_code},
 };
 use futures_util::{
     SinkExt, StreamExt,
@@ -141,6 +141,13 @@ async fn give(
     stderr.rest(&mut sink).await?;
     let ended = ended.unwrap_or_else(|_| Err(ExecFault::Failed("the agent is stopping".to_owned())));
     send(&mut sink, channel::status(argv, &ended)).await?;
+    close(sink).await
+}
+
+/// Says that all has been said: a client that hears nothing of the kind takes it for a broken connection.
+pub(super) async fn close(mut sink: Sink) -> Result<(), Gone> {
+    let normal = CloseFrame { code: close_code::NORMAL, reason: "".into() };
+    sink.send(Message::Close(Some(normal))).await.map_err(|_| Gone)?;
     sink.close().await.map_err(|_| Gone)
 }
 

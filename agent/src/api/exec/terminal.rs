@@ -8,7 +8,7 @@ use std::{
 
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::{
-    SinkExt, StreamExt,
+    StreamExt,
     stream::{SplitSink, SplitStream},
 };
 use rustix::{
@@ -25,7 +25,7 @@ use tokio::{
 use super::{
     ExecFault,
     channel::{self, Heard, Protocol},
-    session::{Gone, send},
+    session::{Gone, close, send},
 };
 use crate::ready;
 
@@ -149,5 +149,5 @@ async fn finish(
 ) -> Result<(), Gone> {
     let ended = ended.unwrap_or_else(|_| Err(ExecFault::Failed("the agent is stopping".to_owned())));
     send(&mut sink, channel::status(argv, &ended)).await?;
-    sink.close().await.map_err(|_| Gone)
+    close(sink).await
 }
