@@ -19,7 +19,7 @@ mod text;
 
 pub(crate) use self::cadvisor::Places;
 use self::family::Family;
-pub(crate) use self::summary::{Moment, Readings, Use, Used, summary, used};
+pub(crate) use self::summary::{Moment, Readings, Use, Used, UsedByPod, summary, used};
 use crate::picture::Picture;
 
 /// How the page is written.

@@ -55,7 +55,14 @@ pub(crate) struct Use {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Used {
     pub(crate) node: Option<Use>,
-    pub(crate) pods: Vec<(Arc<PodPicture>, Vec<(String, Use)>)>,
+    pub(crate) pods: Vec<UsedByPod>,
+}
+
+/// What each running container of a pod used.
+#[derive(Clone, Debug)]
+pub(crate) struct UsedByPod {
+    pub(crate) pod: Arc<PodPicture>,
+    pub(crate) containers: Vec<(String, Use)>,
 }
 
 /// When it is asked: for the rates, and as the answer's date.
@@ -102,7 +109,8 @@ pub(crate) fn used(
             Some((status.name.clone(), look.used(&cgroup, memory)?))
         };
         let all: Option<Vec<_>> = running(pod, &cgroup).map(of_container).collect();
-        Some((Arc::clone(pod), all.filter(|all| !all.is_empty())?))
+        let containers = all.filter(|all| !all.is_empty())?;
+        Some(UsedByPod { pod: Arc::clone(pod), containers })
     };
     let node = look.used(&Cgroup::at(root), Some(box_memory().0));
     Used { node, pods: picture.pods.values().filter_map(of_pod).collect() }

@@ -241,16 +241,16 @@ fn directives_say_what_a_merge_cannot() {
 fn a_list_gets_the_order_that_is_asked_for() {
     let names = |names: &[&str]| -> Value { names.iter().map(|name| json!({ "name": name })).collect() };
     // What there is, what is added, the order asked for, and what comes of it.
-    let rows: [(&[&str], &[&str], &[&str], &[&str]); 5] = [
-        (&["a", "b"], &["c"], &["c", "b", "a"], &["c", "b", "a"]),
-        (&["a", "b", "c"], &[], &["c", "a", "b"], &["c", "a", "b"]),
+    let rows: [[&[&str]; 4]; 5] = [
+        [&["a", "b"], &["c"], &["c", "b", "a"], &["c", "b", "a"]],
+        [&["a", "b", "c"], &[], &["c", "a", "b"], &["c", "a", "b"]],
         // `s` is the server's own: it stays before what it was before.
-        (&["s", "a", "b"], &[], &["b", "a"], &["s", "b", "a"]),
-        (&["a", "s", "b"], &[], &["a", "b"], &["a", "s", "b"]),
+        [&["s", "a", "b"], &[], &["b", "a"], &["s", "b", "a"]],
+        [&["a", "s", "b"], &[], &["a", "b"], &["a", "s", "b"]],
         // A new one comes before what only the server has.
-        (&["a", "s"], &["b"], &["a", "b"], &["a", "b", "s"]),
+        [&["a", "s"], &["b"], &["a", "b"], &["a", "b", "s"]],
     ];
-    for (there, added, order, expected) in rows {
+    for [there, added, order, expected] in rows {
         let object = json!({ "env": names(there) });
         let patch = json!({"env": names(added), "$setElementOrder/env": names(order)});
         let found = Way::Strategic.apply(&object, &patch);
