@@ -41,6 +41,10 @@ pub(crate) struct Config {
     pub(crate) image_dir: PathBuf,
     /// Where `/metrics` is served, if anywhere but on the socket.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Where the API is served over TLS, if anywhere.
+    pub(crate) api: Option<SocketAddr>,
+    /// What clients may call this box there, beside its own names.
+    pub(crate) api_names: Vec<String>,
     /// The cgroup v2 mount.
     pub(crate) cgroup_fs: PathBuf,
     /// Path below `cgroup_fs` of the subtree that is ours; pods live in `pods/` below it.
@@ -118,6 +122,8 @@ struct File {
     manifest_dir: Option<PathBuf>,
     image_dir: Option<PathBuf>,
     metrics_address: Option<SocketAddr>,
+    api_address: Option<SocketAddr>,
+    api_names: Option<Vec<String>>,
     cgroup: Option<String>,
     node_name: Option<String>,
     #[serde(rename = "podCIDR")]
@@ -222,6 +228,8 @@ impl Config {
             manifests: root.join("etc/carob/manifests"),
             image_dir: root.join("etc/carob/images"),
             metrics: Some(SocketAddr::from(([127, 0, 0, 1], 9464))),
+            api: None,
+            api_names: Vec::new(),
             cgroup_fs: root.join("sys/fs/cgroup"),
             cgroup: default_cgroup(&root.join("sys/fs/cgroup")),
             links: root.join("sys/class/net"),
@@ -269,6 +277,8 @@ impl Config {
         self.manifests = manifest_dir.unwrap_or_else(|| std::mem::take(&mut self.manifests));
         self.image_dir = image_dir.unwrap_or_else(|| std::mem::take(&mut self.image_dir));
         self.metrics = metrics_address.or(self.metrics);
+        self.api = file.api_address.or(self.api);
+        self.api_names = file.api_names.unwrap_or_else(|| std::mem::take(&mut self.api_names));
         self.cgroup = cgroup.unwrap_or_else(|| std::mem::take(&mut self.cgroup));
         self.node = node_name.unwrap_or_else(|| std::mem::take(&mut self.node));
         self.pod_range = pod_range.unwrap_or(self.pod_range);
@@ -288,6 +298,11 @@ impl Config {
     /// The database.
     pub(crate) fn database(&self) -> PathBuf {
         self.state.join("carob.db")
+    }
+
+    /// The keys of those who vouch for others.
+    pub(crate) fn pki(&self) -> PathBuf {
+        self.state.join("pki")
     }
 
     /// The image store.

@@ -8,9 +8,11 @@ mod cli;
 mod columns;
 mod config;
 mod kernel;
+mod keyfile;
 mod manifest;
 mod metrics;
 mod picture;
+mod pki;
 mod plan;
 mod pod;
 mod ready;
@@ -67,5 +69,7 @@ fn threads(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Resu
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     // In a box: block_on is made once for each kind of runtime, and would hold a copy of all the work each time.
     let work: Pin<Box<dyn Future<Output = _>>> = Box::pin(work);
-    runtime.worker_threads(2).thread_stack_size(config::STACK).enable_io().build()?.block_on(work)
+    // Its clock is for the limits of connections alone: a descriptor for each would be too many.
+    let runtime = runtime.enable_io().enable_time();
+    runtime.worker_threads(2).thread_stack_size(config::STACK).build()?.block_on(work)
 }

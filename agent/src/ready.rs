@@ -9,6 +9,11 @@ pub(crate) fn readable(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     register(fd, Interest::READABLE)
 }
 
+/// A descriptor that can be awaited for reading and for writing.
+pub(crate) fn both_ways(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    register(fd, Interest::READABLE | Interest::WRITABLE)
+}
+
 /// A descriptor that can be awaited for exceptional conditions (`POLLPRI`), such as a change of a cgroup file.
 pub(crate) fn changed(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     register(fd, Interest::PRIORITY)

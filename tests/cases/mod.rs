@@ -6,6 +6,7 @@ mod arm64;
 mod config;
 mod conformance;
 mod images;
+pub(crate) mod kubectl;
 mod metrics;
 mod network;
 mod pod;
@@ -57,6 +58,7 @@ const AREAS: &[Area] = &[
     ("api", api::cases),
     ("api", metrics::cases),
     ("api", prometheus::cases),
+    ("kubectl", kubectl::cases),
     ("arm64", arm64::cases),
 ];
 

@@ -12,6 +12,7 @@ mod bpf;
 #[path = "../cases/mod.rs"]
 mod cases;
 mod channel;
+mod client;
 mod guest;
 mod guest_run;
 mod http;
@@ -27,7 +28,7 @@ use std::{env, path::Path, process::ExitCode};
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: carob-tests list | guest [--full] [--boot=N] [--seed=N] [--note=WORD]… CASE… | guest-run [--remove] --settle S FILE | bench NAME … | work VERB …";
+const USAGE: &str = "usage: carob-tests list | guest [--full] [--boot=N] [--seed=N] [--note=WORD]… CASE… | client CASE | guest-run [--remove] --settle S FILE | bench NAME … | work VERB …";
 
 fn main() -> ExitCode {
     match verb() {
@@ -49,6 +50,7 @@ fn verb() -> Result<ExitCode> {
         [_, "list"] => cases::list(),
         [_, "guest", ref words @ ..] => guest::run(words),
         [_, "case", ref words @ ..] => guest::run_one(words),
+        [_, "client", case] => cases::kubectl::on_host(case).map(|()| ExitCode::SUCCESS),
         [_, "bench", ref words @ ..] => bench::run(words),
         [_, "guest-run", ref words @ ..] => guest_run::run(words),
         _ => bail!(USAGE),

@@ -96,4 +96,6 @@ pub(crate) enum Mode {
     Reboot,
     /// A cold boot of the arm64 guest, which has no systemd.
     Arm64,
+    /// A restored guest of its own, whose agent programs of the host speak with once the case has ended well in the guest.
+    Client,
 }

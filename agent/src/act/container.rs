@@ -31,7 +31,8 @@ use crate::{
         probes::ProbeError,
     },
     pod::{
-        AttemptId, CgroupId, Container, MemoryQos, Pid, Spec, Stdin, Streams, given::Given, qos, surroundings,
+        AttemptId, CgroupId, Container, MemoryQos, Pid, PodUid, Spec, Stdin, Streams, given::Given, qos,
+        surroundings,
     },
     runtime::Word,
 };
@@ -124,6 +125,8 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("unable to find target container {target:?}: it does not run")]
+    Target { target: String },
     #[error("the attempt cannot be recorded: {0}")]
     Unrecorded(String),
     /// The runtime's own words: there was an attempt, and it failed.
@@ -153,6 +156,7 @@ impl Error {
             | Self::Owner { .. }
             | Self::Process { .. }
             | Self::Log { .. }
+            | Self::Target { .. }
             | Self::Child { .. }
             | Self::Unrecorded(_) => Some("CreateContainerError"),
         }
@@ -274,6 +278,14 @@ async fn give_word(door: &mut BufReader<UnixStream>) -> Result<Option<Word>, Err
     listen(door).await
 }
 
+/// Where the namespace of another container's processes is found, as long as it runs.
+fn processes_of(tools: &Tools, pod: &PodUid, target: &str) -> Result<PathBuf, Error> {
+    let held = lock(&tools.held);
+    let mut all = held.iter().rev().filter(|(id, _)| id.uid == *pod && id.container == target);
+    let (_, main) = all.next().ok_or_else(|| Error::Target { target: target.to_owned() })?;
+    Ok(PathBuf::from(format!("/proc/{}/ns/pid", main.pid().0)))
+}
+
 fn prepare(tools: &Tools, order: &Order) -> Result<Prepared, Error> {
     let (id, places) = (order.id(), &tools.places);
     let image = stage::find_image(tools, &order.wanted().image)?;
@@ -303,6 +315,8 @@ fn prepare(tools: &Tools, order: &Order) -> Result<Prepared, Error> {
         last_words::prepare(places, &order.spec.name, &id, order.wanted())
             .map_err(|source| Error::Child { step: "make the termination message's file", source })?,
     );
+    let processes = order.wanted().target.as_deref().map(|target| processes_of(tools, &id.uid, target));
+    let processes = processes.transpose()?;
     let config = oci::spec(&oci::Attempt {
         container: order.wanted(),
         image: &defaults,
@@ -315,6 +329,7 @@ fn prepare(tools: &Tools, order: &Order) -> Result<Prepared, Error> {
         rootfs: &target,
         cgroup: &places.in_hierarchy(&places.attempt_cgroup(&id)),
         namespaces: &places.pod(&id.uid).namespaces(),
+        processes: processes.as_deref(),
         binds: &binds,
         oom_score_adj: qos::oom_score_adj(&order.spec, order.wanted(), tools.memory),
     });

@@ -1,5 +1,5 @@
 //! A container's standard input, if it is to have one: a pipe with a name that the agent holds open for writing, so that a
-//! reader waits for what may come. Nobody writes to it yet.
+//! reader waits for what may come from those who attach.
 //!
 //! While no agent lives systemd holds it; without systemd a reader sees the end of the file then.
 
@@ -27,6 +27,11 @@ pub(super) fn make(attempt: &Path, (uid, gid): (u32, u32)) -> io::Result<OwnedFd
     let held = hold(attempt)?.ok_or(io::ErrorKind::NotFound)?;
     fchown(&held, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     Ok(held)
+}
+
+/// Nobody finds it any more. Its readers meet the end of the file when nobody holds it.
+pub(super) fn end(attempt: &Path) -> io::Result<()> {
+    Ok(rustix::fs::unlink(pipe(attempt))?)
 }
 
 /// The agent's end; none if the container has no standard input.

@@ -1,5 +1,6 @@
 //! DOES. The parent side of each effect, one file a kind. Decides nothing: every step says all there is to know.
 
+pub(crate) mod attach;
 mod binary;
 pub(crate) mod children;
 pub(crate) mod container;

@@ -117,11 +117,7 @@ async fn mend_for_ever(network: &Arc<Network>) -> io::Result<()> {
 
 /// Whether this kernel speaks IPv6 and nobody has switched that off.
 pub(crate) fn speaks_ipv6() -> bool {
-    let off = |of: &str| {
-        let file = format!("/proc/sys/net/ipv6/conf/{of}/disable_ipv6");
-        fs::read_to_string(file).is_ok_and(|off| off.trim() == "1")
-    };
-    Path::new("/proc/net/if_inet6").exists() && !off("all") && !off("default")
+    range6::is_spoken(|file| fs::read_to_string(file).ok())
 }
 
 /// The pods' network.

@@ -56,6 +56,8 @@ pub(super) fn receive(listener: &UnixListener) -> io::Result<OwnedFd> {
 /// A terminal that is read.
 #[derive(Debug)]
 pub(super) struct Terminal {
+    /// For whoever writes to it.
+    master: OwnedFd,
     /// Its end tells the thread to stop when there is nothing left to read.
     stop: PipeWriter,
     thread: JoinHandle<()>,
@@ -67,20 +69,27 @@ impl Terminal {
         let out = open(attempt.join("stdout"), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
         let (stopped, stop) = io::pipe()?;
+        let kept = master.try_clone()?;
         let thread = std::thread::Builder::new().stack_size(STACK);
         let thread = thread.spawn(move || {
             if let Err(e) = pass_on(&master, &out, &stopped) {
                 tracing::warn!(error = %e, "a terminal cannot be read");
             }
         })?;
-        Ok(Self { stop, thread })
+        Ok(Self { master: kept, stop, thread })
+    }
+
+    /// Another hand on its master: what is written there is typed.
+    pub(super) fn input(&self) -> io::Result<OwnedFd> {
+        self.master.try_clone()
     }
 
     /// Waits until all that was written to it is in the pipe. For a container that has no process any more.
     pub(super) fn finish(self) {
-        drop(self.stop);
+        let Self { master, stop, thread } = self;
+        drop((master, stop));
         // It ends well or says so itself.
-        let _ = self.thread.join();
+        let _ = thread.join();
     }
 }
 

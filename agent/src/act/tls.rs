@@ -18,7 +18,7 @@ use tokio_rustls::{
             WantsClientCert,
             danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         },
-        crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+        crypto::{self, CryptoProvider, verify_tls12_signature, verify_tls13_signature},
         pki_types::{CertificateDer, IpAddr, ServerName, UnixTime, pem::PemObject},
     },
 };
@@ -100,7 +100,7 @@ impl Encryption {
             Arc<CryptoProvider>,
         ) -> ConfigBuilder<ClientConfig, WantsClientCert>,
     ) -> Result<Self, Fault> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider.clone());
         let config = config.with_safe_default_protocol_versions().map_err(|_| Fault::NoCipher)?;
         Ok(Self(TlsConnector::from(Arc::new(trust(config, provider).with_no_client_auth()))))

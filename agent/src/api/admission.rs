@@ -12,6 +12,7 @@ use super::{
     date,
     refusal::Refusal,
     resource::Resource,
+    update::Bar,
     validation::{Validation, Warnings},
 };
 use crate::{
@@ -114,6 +115,9 @@ pub(super) fn admit(
         let why = format!("the annotation {} is carob's to set", annotation::MANIFEST);
         return Err(Refusal::forbidden(resource, &name, &why));
     }
+    if let Some((field, why)) = manifest::only_later(&object) {
+        return Err(Refusal::barred(resource, &name, &Bar::forbidden(field, why)));
+    }
     if let Some(object) = object.as_object_mut() {
         object.remove("status");
     }
@@ -185,7 +189,11 @@ pub(super) fn doomed(
             &format!("it comes from the file {file}: remove that instead"),
         ));
     }
-    unchanged(resource, name, metadata, &options.preconditions)?;
+    if let Some(expected) = &options.preconditions.uid
+        && metadata["uid"] != *expected
+    {
+        return Err(Refusal::precondition(resource, name, "uid", expected, &metadata["uid"]));
+    }
     if options.propagation_policy.as_deref() == Some("Orphan") {
         let why = "pods are not left behind: propagationPolicy \"Background\" or \"Foreground\" is needed";
         return Err(Refusal::bad_request(why));
@@ -220,22 +228,4 @@ fn marked(object: &Value, requested: Timestamp, grace: u64) -> Value {
     object["metadata"]["deletionTimestamp"] = json!(date::seconds(end.unwrap_or(Timestamp::MAX)));
     object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
     object
-}
-
-fn unchanged(
-    resource: Resource,
-    name: &str,
-    metadata: &Value,
-    expected: &Preconditions,
-) -> Result<(), Refusal> {
-    let pairs = [("uid", &expected.uid), ("resourceVersion", &expected.resource_version)];
-    for (field, expected) in pairs {
-        let Some(expected) = expected else { continue };
-        let found = metadata[field].as_str().unwrap_or_default();
-        if found != expected {
-            let message = format!("{} {name:?} has {field} {found:?}, not {expected:?}", resource.plural);
-            return Err(Refusal::conflict(message));
-        }
-    }
-    Ok(())
 }

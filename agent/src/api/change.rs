@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{
     Api,
     admission::{self, Submitted},
+    cache::WatchCache,
     objects::{Options, WriteQuery, Writing, find, options, readable, shown, whole},
     patch::Way,
     refusal::Refusal,
@@ -56,6 +57,8 @@ pub(super) enum Part {
     Whole,
     /// Of a pod: `pods/resize`.
     Resources,
+    /// Of a pod: `pods/ephemeralcontainers`.
+    Ephemeral,
 }
 
 /// `PUT /api/v1/namespaces/{namespace}/{plural}/{name}`.
@@ -141,7 +144,7 @@ async fn change(
         let current = find(api, resource, namespace, name).await?;
         let Submitted { object: mut wanted, warnings } = changed(&current)?;
         update::without_shown(&mut wanted, &current, &api.picture.borrow().node);
-        let pinned = expected(resource, name, &wanted, &current)?;
+        let pinned = expected(api, resource, &wanted, &current).await?;
         let next = admissible(target, wanted, &current)?;
         if writing == Writing::Dry {
             return Ok((warnings, Json(shown(api, resource, next))));
@@ -149,7 +152,7 @@ async fn change(
         let read = version(&current);
         match api.objects.replace(resource.kind, next, read).await {
             Ok(object) => return Ok((warnings, Json(shown(api, resource, object)))),
-            Err(Error::Conflict { .. }) if pinned.is_none() => {}
+            Err(Error::Conflict { .. }) if !pinned => {}
             Err(error) => return Err(Refusal::of_store(&error, resource, name)),
         }
     }
@@ -159,26 +162,32 @@ fn version(object: &Value) -> Option<u64> {
     object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok())
 }
 
-/// The version the client means, if it names one; refused if that is not the current one.
-fn expected(resource: Resource, name: &str, wanted: &Value, current: &Value) -> Result<Option<u64>, Refusal> {
-    let metadata = &wanted["metadata"];
-    let wanted_name = metadata["name"].as_str().unwrap_or_default();
+/// Whether the client names the version it means; refused if that is not the current one, or if it means another object.
+async fn expected(api: &Api, resource: Resource, wanted: &Value, current: &Value) -> Result<bool, Refusal> {
+    let text = |object: &Value, field: &str| {
+        let text = object["metadata"][field].as_str().filter(|text| !text.is_empty());
+        text.map(str::to_owned)
+    };
+    let name = text(current, "name").unwrap_or_default();
+    let wanted_name = text(wanted, "name").unwrap_or_default();
     if wanted_name != name {
         return Err(Refusal::bad_request(format!(
             "the name of the object ({wanted_name}) does not match the name on the URL ({name})"
         )));
     }
-    for field in ["resourceVersion", "uid"] {
-        let asked = metadata[field].as_str().filter(|asked| !asked.is_empty());
-        if asked.is_some_and(|asked| current["metadata"][field] != asked) {
-            return Err(Refusal::conflict(format!(
-                "Operation cannot be fulfilled on {} {name:?}: the object has been modified; please apply your \
-                 changes to the latest version and try again",
-                resource.plural
-            )));
-        }
+    let version = text(wanted, "resourceVersion");
+    let is_current = match &version {
+        Some(version) => WatchCache::has_seen(api, resource, version, current).await?,
+        None => true,
+    };
+    if !is_current || text(wanted, "uid").is_some_and(|uid| current["metadata"]["uid"] != uid) {
+        return Err(Refusal::conflict(format!(
+            "Operation cannot be fulfilled on {} {name:?}: the object has been modified; please apply your changes \
+             to the latest version and try again",
+            resource.plural
+        )));
     }
-    Ok(version(wanted))
+    Ok(version.is_some())
 }
 
 /// The object as it may be stored in the place of `current`.
@@ -200,6 +209,7 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
             let barred = match part {
                 Part::Whole => update::barred(&current["spec"], &next["spec"]),
                 Part::Resources => resize::barred(current, &next),
+                Part::Ephemeral => update::barred_addition(&current["spec"], &next["spec"]),
             };
             if let Some(bar) = barred {
                 return Err(Refusal::barred(resource, name, &bar));
@@ -239,7 +249,7 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
             next["metadata"]["generation"] = json!(generation + 1);
             match part {
                 Part::Resources => allocation::keep(&mut next, current),
-                Part::Whole => allocation::hand_on(&mut next, current),
+                Part::Whole | Part::Ephemeral => allocation::hand_on(&mut next, current),
             }
         }
         Kind::Pod => allocation::hand_on(&mut next, current),

@@ -4,20 +4,19 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    body::{Body, Bytes},
     extract::{Path, State},
-    http::header::CONTENT_TYPE,
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use super::{
     Api, date,
-    objects::{Answer, ListQuery, Options, options},
-    piecewise::{Output, Piece},
+    list::ListQuery,
+    objects::{Answer, Options, options},
     refusal::Refusal,
-    selector::{EVENT_FIELDS, Selector},
+    selector::EVENT_FIELDS,
+    table::Form,
+    watch::{Begin, Listener, Wanted, Woken},
 };
 use crate::{
     picture::Picture,
@@ -31,6 +30,8 @@ use crate::{
 
 /// Who tells, in `source` and `reportingComponent`.
 const COMPONENT: &str = "carob";
+/// Kind and version.
+const EVENT: (&str, &str) = ("Event", "v1");
 /// Where events about what has no namespace are kept, as in Kubernetes.
 const NO_NAMESPACE: &str = "default";
 
@@ -38,8 +39,9 @@ const NO_NAMESPACE: &str = "default";
 pub(super) async fn list_all(
     State(api): State<Arc<Api>>,
     query: Options<ListQuery>,
+    form: Form,
 ) -> Result<Response, Refusal> {
-    list_or_watch(api, None, &options(query)?).await
+    list_or_watch(api, None, &options(query)?, form).await
 }
 
 /// `GET /api/v1/namespaces/{namespace}/events`.
@@ -47,78 +49,72 @@ pub(super) async fn list_namespace(
     State(api): State<Arc<Api>>,
     Path(namespace): Path<String>,
     query: Options<ListQuery>,
+    form: Form,
 ) -> Result<Response, Refusal> {
-    list_or_watch(api, Some(namespace), &options(query)?).await
+    list_or_watch(api, Some(namespace), &options(query)?, form).await
 }
 
 /// `GET /api/v1/namespaces/{namespace}/events/{name}`.
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
     Path((namespace, name)): Path<(String, String)>,
+    form: Form,
 ) -> Answer {
     let all = shown(&api).await?;
     let of_name =
         |event: &Value| event["metadata"]["name"] == *name && event["metadata"]["namespace"] == *namespace;
     all.into_iter()
         .find(of_name)
-        .map(Json)
+        .map(|event| Json(form.one(EVENT.0, event, (api.clock)())))
         .ok_or_else(|| Refusal::absent(format!("events {name:?} not found")))
-}
-
-/// Which events a client wants.
-struct Wanted {
-    namespace: Option<String>,
-    selector: Selector,
-}
-
-impl Wanted {
-    fn covers(&self, event: &Value) -> bool {
-        let here = self.namespace.as_ref().is_none_or(|name| event["metadata"]["namespace"] == **name);
-        here && self.selector.matches(event)
-    }
 }
 
 async fn list_or_watch(
     api: Arc<Api>,
     namespace: Option<String>,
     query: &ListQuery,
+    form: Form,
 ) -> Result<Response, Refusal> {
     let wanted = Wanted { namespace, selector: query.chosen(EVENT_FIELDS)? };
     if query.watches() {
-        let (sender, output) = Output::new();
-        tokio::spawn(watch(api, wanted, query.since()?, sender));
-        return Ok(([(CONTENT_TYPE, "application/json")], Body::new(output)).into_response());
+        let begin = query.begin()?;
+        let (listener, response) = Listener::new(&api, query, EVENT, form);
+        tokio::spawn(watch(api, wanted, begin, listener));
+        return Ok(response);
     }
     let version = *api.objects.changed().borrow();
     let mut items = shown(&api).await?;
     items.retain(|event| wanted.covers(event));
     let metadata = json!({"resourceVersion": version.to_string()});
-    let list = json!({"kind": "EventList", "apiVersion": "v1", "metadata": metadata, "items": items});
-    Ok(Json(list).into_response())
+    Ok(Json(form.list(EVENT, &items, metadata, (api.clock)())).into_response())
 }
 
-/// Sends each event as it is told, one line of JSON each, until the client goes or the journal cannot be read. What has
-/// been told before in the same words comes as MODIFIED. Rows that give way to newer ones are not told of.
-async fn watch(api: Arc<Api>, wanted: Wanted, mut since: u64, sender: mpsc::Sender<Piece>) {
-    let mut changed = api.objects.changed();
+/// Sends each event as it is told until the client goes or the journal cannot be read. What has been told before in the
+/// same words comes as MODIFIED. Rows that give way to newer ones are not told of.
+async fn watch(api: Arc<Api>, wanted: Wanted, begin: Begin, mut listener: Listener) {
+    let mut news = api.objects.changed();
+    let mut since = match begin {
+        Begin::After(version) => version,
+        Begin::Everything | Begin::Listing => 0,
+    };
+    let mut is_listing = begin == Begin::Listing;
     loop {
-        let newest = *changed.borrow_and_update();
+        let newest = *news.borrow_and_update();
         let Ok(told) = api.journal.events().await else { return };
         for told in told.iter().filter(|told| told.revision > since) {
             let object = event(told, &api.picture.borrow());
-            let kind = if told.count > 1 { "MODIFIED" } else { "ADDED" };
-            let line = format!("{}\n", json!({"type": kind, "object": object}));
-            if wanted.covers(&object) && sender.send(Ok(Bytes::from(line))).await.is_err() {
+            // Who begins with all that there is has seen none of it before.
+            let kind = if told.count > 1 && since > 0 { "MODIFIED" } else { "ADDED" };
+            if wanted.covers(&object) && !listener.tell(kind, object).await {
                 return;
             }
         }
         let last = told.last().map_or(0, |told| told.revision);
         since = since.max(newest).max(last);
-        let goes_on = tokio::select! {
-            () = sender.closed() => false,
-            changed = changed.changed() => changed.is_ok(),
-        };
-        if !goes_on {
+        if std::mem::take(&mut is_listing) && !listener.initial_end(since).await {
+            return;
+        }
+        if listener.wait(&api, &mut news, since).await == Woken::Over {
             return;
         }
     }

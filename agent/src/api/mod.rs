@@ -5,20 +5,24 @@
 
 mod about;
 mod admission;
+mod cache;
 mod change;
 mod claim;
 mod cluster;
 mod date;
 mod discovery;
+mod door;
 mod events;
 mod exec;
 mod images;
 mod ledger;
+mod list;
 mod logs;
 mod media;
 mod objects;
 mod openapi;
 mod packed;
+mod part;
 mod patch;
 mod piecewise;
 mod pod;
@@ -30,30 +34,32 @@ mod selector;
 mod table;
 mod update;
 mod validation;
+mod watch;
 mod workload;
 
-use std::{io, sync::Arc};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{ConnectInfo, DefaultBodyLimit, FromRef, Path, Request, State, connect_info::Connected},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
+    extract::{DefaultBodyLimit, FromRef, Path, State},
+    middleware,
     routing::{get, post},
-    serve::IncomingStream,
 };
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::watch,
+    sync::watch::Receiver,
 };
 
-pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest};
+pub(crate) use self::cache::WatchCache;
+pub(crate) use self::door::Door;
+pub(crate) use self::exec::{Ends, ExecDoor, ExecFault, ExecRequest, Hand};
 pub(crate) use self::images::{
     Amount, ImageDoor, ImageFault, ImageRequest, ImageRow, Outgoing, PruneScope, RoomRow, VerifiedRow,
 };
 pub(crate) use self::pull::PullWord;
 use self::{
     about::{Pictures, Usage},
+    change::Part,
     cluster::Shown,
     refusal::Refusal,
     resource::Scope,
@@ -62,7 +68,7 @@ use self::{
 use crate::{
     config::Config,
     metrics,
-    picture::Picture,
+    picture::{Picture, refusals::Refusals},
     pod::Stamp,
     store::{Journal, Objects},
 };
@@ -76,7 +82,7 @@ pub(crate) struct Api {
     pub(crate) objects: Objects,
     /// Read only.
     pub(crate) journal: Journal,
-    pub(crate) picture: watch::Receiver<Arc<Picture>>,
+    pub(crate) picture: Receiver<Arc<Picture>>,
     pub(crate) images: ImageDoor,
     pub(crate) exec: ExecDoor,
     pub(crate) config: Arc<Config>,
@@ -84,18 +90,38 @@ pub(crate) struct Api {
     pub(crate) clock: fn() -> jiff::Timestamp,
     /// The clock that nobody sets: rates.
     pub(crate) now: fn() -> Stamp,
+    /// Waits a while, on that clock.
+    pub(crate) pause: fn(Duration) -> Pause,
     pub(crate) readings: metrics::Readings,
+    pub(crate) cache: Arc<WatchCache>,
+    /// Where certificates for clients come from, if the network is served.
+    pub(crate) door: Option<Arc<Door>>,
 }
+
+impl Api {
+    fn refusals(&self) -> Arc<Refusals> {
+        self.picture.borrow().refusals.clone()
+    }
+}
+
+/// A while that passes.
+pub(crate) type Pause = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Serves the whole API to root and to the agent's own user. Ends only with the runtime.
 pub(crate) async fn serve_socket(api: Api, listener: UnixListener) -> io::Result<()> {
-    let service = router(api).layer(middleware::from_fn(admit_peer));
-    axum::serve(listener, service.into_make_service_with_connect_info::<Peer>()).await
+    let refusals = api.refusals();
+    door::serve_socket(router(api), refusals, listener).await
+}
+
+/// Serves the API to whoever has a certificate of this box's, as far as that goes. Ends only with the runtime.
+pub(crate) async fn serve_network(api: Api, door: Arc<Door>, listener: TcpListener) {
+    let refusals = api.refusals();
+    door::serve_network(router(api), refusals, door, listener).await;
 }
 
 /// Serves metrics and nothing that could change anything, to whoever reaches the port.
 pub(crate) async fn serve_metrics(
-    picture: watch::Receiver<Arc<Picture>>,
+    picture: Receiver<Arc<Picture>>,
     config: Arc<Config>,
     listener: TcpListener,
 ) -> io::Result<()> {
@@ -116,6 +142,7 @@ fn router(api: Api) -> Router {
         .merge(object_routes())
         .merge(shown_routes())
         .merge(own_routes())
+        .merge(door::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .with_state(Arc::new(api))
@@ -142,13 +169,12 @@ fn about_routes() -> Router<Arc<Api>> {
 }
 
 fn object_routes() -> Router<Arc<Api>> {
-    let resize = get(resize::read).put(resize::replace).patch(resize::patch);
     let roots = ["/api/v1", "/apis/apps/v1", "/apis/batch/v1"];
     let objects = roots.into_iter().fold(Router::new(), |router, root| {
         let one = get(objects::read).put(change::replace).patch(change::patch).delete(objects::delete);
-        let list = get(objects::list_namespace).post(objects::create).delete(objects::delete_collection);
+        let list = get(list::list_namespace).post(objects::create).delete(objects::delete_collection);
         let within = Router::new()
-            .route("/{plural}", get(objects::list_all))
+            .route("/{plural}", get(list::list_all))
             .route("/namespaces/{namespace}/{plural}", list)
             .route("/namespaces/{namespace}/{plural}/{name}", one)
             .layer(middleware::from_fn(move |request, next| resource::belongs(root, request, next)));
@@ -159,8 +185,17 @@ fn object_routes() -> Router<Arc<Api>> {
         .route("/api/v1/namespaces/{namespace}/events", get(events::list_namespace))
         .route("/api/v1/namespaces/{namespace}/events/{name}", get(events::read))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::log))
-        .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", resize)
-        .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", part::routes(Part::Resources))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}/ephemeralcontainers",
+            part::routes(Part::Ephemeral),
+        )
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/exec", get(exec::exec).post(exec::exec))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/attach", get(exec::attach).post(exec::attach))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{name}/portforward",
+            get(exec::forward).post(exec::forward),
+        )
         .layer(DefaultBodyLimit::max(OBJECT_LIMIT))
 }
 
@@ -168,7 +203,7 @@ fn object_routes() -> Router<Arc<Api>> {
 fn shown_routes() -> Router<Arc<Api>> {
     Shown::ALL.into_iter().fold(Router::new(), |router, shown| {
         let list = async move |State(api): State<Arc<Api>>, query, form: Form| {
-            cluster::list(&api, shown, None, query, form).await
+            cluster::list(api, shown, None, query, form).await
         };
         let listed = shown.listed();
         let (root, plural) = (listed.root(), listed.plural);
@@ -184,7 +219,7 @@ fn shown_routes() -> Router<Arc<Api>> {
                 let within = format!("{root}/namespaces/{{namespace}}/{plural}");
                 let list =
                     async move |State(api): State<Arc<Api>>, Path(space): Path<String>, query, form: Form| {
-                        cluster::list(&api, shown, Some(&space), query, form).await
+                        cluster::list(api, shown, Some(space), query, form).await
                     };
                 let one = async move |State(api): State<Arc<Api>>,
                                       Path((space, name)): Path<(String, String)>,
@@ -235,31 +270,6 @@ async fn unknown_path() -> Refusal {
 
 async fn unknown_method() -> Refusal {
     Refusal::method_not_allowed("the server does not allow this method on the requested resource")
-}
-
-/// The user at the other end of the socket, as the kernel tells it.
-#[derive(Clone, Copy, Debug)]
-struct Peer {
-    uid: Option<u32>,
-}
-
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
-    }
-}
-
-/// The socket's mode keeps others out already; a mode can be changed by mistake, this cannot.
-async fn admit_peer(ConnectInfo(peer): ConnectInfo<Peer>, request: Request, next: Next) -> Response {
-    if may_speak(peer.uid, rustix::process::geteuid().as_raw()) {
-        next.run(request).await
-    } else {
-        Refusal::stranger(peer.uid).into_response()
-    }
-}
-
-fn may_speak(peer: Option<u32>, own: u32) -> bool {
-    peer.is_some_and(|uid| uid == 0 || uid == own)
 }
 
 #[cfg(test)]

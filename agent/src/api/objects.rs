@@ -18,15 +18,18 @@ use serde_json::{Value, json};
 use super::{
     Api, OBJECT_LIMIT,
     admission::{self, DeleteOptions, Submitted},
-    claim, pod,
+    cache::WatchCache,
+    claim,
+    list::{self, ListQuery},
+    pod,
     refusal::Refusal,
-    resource::{PODS, Resource},
-    selector::{self, Selector},
+    resource::Resource,
     table::Form,
     validation::{Validation, Warnings},
     workload,
 };
 use crate::{
+    picture::Picture,
     pod::PodUid,
     store::{Error, Kind},
 };
@@ -37,43 +40,6 @@ const TEXTS: [&str; 5] =
 
 pub(super) type Answer = Result<Json<Value>, Refusal>;
 pub(super) type Options<T> = Result<Query<T>, QueryRejection>;
-
-/// The query of a list.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct ListQuery {
-    label_selector: String,
-    field_selector: String,
-    watch: String,
-    resource_version: String,
-}
-
-impl ListQuery {
-    /// What is asked for, if it is a list.
-    pub(super) fn selector(&self, fields: &[&str]) -> Result<Selector, Refusal> {
-        if self.watches() {
-            return Err(Refusal::method_not_allowed("watching is not supported yet: list again"));
-        }
-        self.chosen(fields)
-    }
-
-    pub(super) fn watches(&self) -> bool {
-        matches!(self.watch.as_str(), "true" | "1")
-    }
-
-    /// Which objects.
-    pub(super) fn chosen(&self, fields: &[&str]) -> Result<Selector, Refusal> {
-        Selector::parse(&self.label_selector, &self.field_selector, fields).map_err(Refusal::bad_request)
-    }
-
-    /// After which version a watch begins: 0 is before all that there is.
-    pub(super) fn since(&self) -> Result<u64, Refusal> {
-        let version = Some(self.resource_version.as_str()).filter(|version| !version.is_empty());
-        version.unwrap_or("0").parse().map_err(|_| {
-            Refusal::bad_request(format!("resourceVersion: {:?} is not a number", self.resource_version))
-        })
-    }
-}
 
 /// The query of a create or a delete.
 #[derive(Debug, Default, Deserialize)]
@@ -107,24 +73,6 @@ impl Writing {
     }
 }
 
-/// `GET /api/v1/pods`.
-pub(super) async fn list_all(
-    State(api): State<Arc<Api>>,
-    Path(plural): Path<String>,
-    query: Options<ListQuery>,
-) -> Answer {
-    list(&api, Resource::named(&plural)?, None, options(query)?).await
-}
-
-/// `GET /api/v1/namespaces/{namespace}/pods`.
-pub(super) async fn list_namespace(
-    State(api): State<Arc<Api>>,
-    Path((namespace, plural)): Path<(String, String)>,
-    query: Options<ListQuery>,
-) -> Answer {
-    list(&api, Resource::named(&plural)?, Some(&namespace), options(query)?).await
-}
-
 /// `GET /api/v1/namespaces/{namespace}/pods/{name}`.
 pub(super) async fn read(
     State(api): State<Arc<Api>>,
@@ -132,8 +80,9 @@ pub(super) async fn read(
     form: Form,
 ) -> Answer {
     let resource = Resource::named(&plural)?;
-    let object = find(&api, resource, &namespace, &name).await?;
-    Ok(Json(form.one(resource.kind.name(), shown(&api, resource, object), (api.clock)())))
+    let found = WatchCache::one(&api, resource.into(), &namespace, &name).await?;
+    let found = found.ok_or_else(|| Refusal::not_found(resource, &name))?;
+    Ok(Json(form.one(resource.kind.name(), found.object.clone(), (api.clock)())))
 }
 
 /// `POST /api/v1/namespaces/{namespace}/pods`.
@@ -186,8 +135,10 @@ pub(super) async fn delete_collection(
 ) -> Answer {
     let resource = Resource::named(&plural)?;
     let (asked, writing) = deletion(options(query)?, body)?;
-    let Json(list) = list(&api, resource, Some(&namespace), options(chosen)?).await?;
-    for object in list["items"].as_array().into_iter().flatten() {
+    let chosen = options(chosen)?;
+    let wanted = list::wanted(resource.into(), Some(namespace.clone()), &chosen)?;
+    let (items, metadata) = list::list(&api, resource.into(), &wanted, &chosen).await?;
+    for object in &items {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         match end(&api, resource, (&namespace, name), &asked, writing).await {
             // Somebody else was quicker.
@@ -195,7 +146,8 @@ pub(super) async fn delete_collection(
             ended => drop(ended?),
         }
     }
-    Ok(Json(list))
+    let of = (resource.kind.name(), resource.manifest().api_version());
+    Ok(Json(Form::Object.list(of, &items, metadata, (api.clock)())))
 }
 
 fn deletion(
@@ -218,6 +170,7 @@ async fn end(
 ) -> Answer {
     loop {
         let object = find(api, resource, namespace, name).await?;
+        meant(api, resource, name, &object, asked.preconditions.resource_version.as_deref()).await?;
         let Some(doomed) = admission::doomed(resource, &object, asked, (api.clock)())? else {
             return Ok(Json(shown(api, resource, object)));
         };
@@ -235,6 +188,22 @@ async fn end(
             Err(error) => return Err(Refusal::of_store(&error, resource, name)),
         }
     }
+}
+
+/// Refuses what was meant for another state of the object.
+async fn meant(
+    api: &Api,
+    resource: Resource,
+    name: &str,
+    object: &Value,
+    version: Option<&str>,
+) -> Result<(), Refusal> {
+    let Some(version) = version else { return Ok(()) };
+    if WatchCache::has_seen(api, resource, version, object).await? {
+        return Ok(());
+    }
+    let found = &object["metadata"]["resourceVersion"];
+    Err(Refusal::precondition(resource, name, "resourceVersion", version, found))
 }
 
 /// `GET /carob/v1/gone/{plural}/{namespace}/{name}?uid=…`: answers once that object is no more.
@@ -280,23 +249,6 @@ async fn remove(api: &Api, resource: Resource, object: &Value) -> Answer {
     })))
 }
 
-async fn list(api: &Api, resource: Resource, namespace: Option<&str>, query: ListQuery) -> Answer {
-    let selector = query.selector(if resource == PODS { selector::POD_FIELDS } else { selector::FIELDS })?;
-    let (objects, version) = api
-        .objects
-        .list(resource.kind, namespace)
-        .await
-        .map_err(|error| Refusal::of_store(&error, resource, ""))?;
-    let shown = objects.into_iter().map(|object| shown(api, resource, object));
-    let items: Vec<Value> = shown.filter(|object| selector.matches(object)).collect();
-    Ok(Json(json!({
-        "kind": format!("{}List", resource.kind.name()),
-        "apiVersion": resource.manifest().api_version(),
-        "metadata": {"resourceVersion": version.to_string()},
-        "items": items,
-    })))
-}
-
 /// The stored object, or 404.
 pub(super) async fn find(
     api: &Api,
@@ -310,11 +262,16 @@ pub(super) async fn find(
 }
 
 pub(super) fn shown(api: &Api, resource: Resource, object: Value) -> Value {
+    shown_in(&api.picture.borrow(), resource, object)
+}
+
+/// A stored object with the status it has in a picture.
+pub(super) fn shown_in(picture: &Picture, resource: Resource, object: Value) -> Value {
     match resource.kind {
-        Kind::Pod => pod::shown(object, &api.picture.borrow()),
+        Kind::Pod => pod::shown(object, picture),
         Kind::PersistentVolumeClaim => claim::shown(object),
         Kind::ConfigMap | Kind::Secret => object,
-        Kind::Workload(kind) => workload::shown(kind, object, &api.picture.borrow()),
+        Kind::Workload(kind) => workload::shown(kind, object, picture),
     }
 }
 

@@ -62,8 +62,11 @@ fn status(pod: &PodPicture, picture: &Picture) -> Value {
     let status = &pod.status;
     let own = pod.reached_at(picture.address);
     let start = status.start.and_then(|start| when(picture, &picture.boot, start));
-    let (main, init): (Vec<&ContainerStatus>, Vec<&ContainerStatus>) =
-        status.containers.iter().partition(|one| one.role == Role::Main);
+    let of = |is_of: fn(Role) -> bool| -> Vec<&ContainerStatus> {
+        status.containers.iter().filter(|one| is_of(one.role)).collect()
+    };
+    let (init, main) = (of(Role::is_init), of(|role| role == Role::Main));
+    let ephemeral = of(|role| role == Role::Ephemeral);
     let given = allocation::in_force(&pod.object);
     let shown = |list: &[&ContainerStatus]| list.iter().map(|one| container(one, &given, picture)).collect();
     let generation = pod.object["metadata"].get("generation").cloned();
@@ -80,6 +83,7 @@ fn status(pod: &PodPicture, picture: &Picture) -> Value {
         ("podIPs", own.map(addresses)),
         ("initContainerStatuses", (!init.is_empty()).then(|| shown(&init))),
         ("containerStatuses", Some(shown(&main))),
+        ("ephemeralContainerStatuses", (!ephemeral.is_empty()).then(|| shown(&ephemeral))),
     ])
 }
 

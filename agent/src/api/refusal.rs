@@ -24,6 +24,13 @@ pub(super) struct Refusal {
     details: Option<Value>,
 }
 
+/// Objects that a request names. What it does not name is empty.
+pub(super) struct Denied<'a> {
+    pub(super) group: &'a str,
+    pub(super) resource: &'a str,
+    pub(super) name: &'a str,
+}
+
 impl Refusal {
     fn plain(code: StatusCode, reason: &'static str, message: String) -> Self {
         Self { code, reason, message, details: None }
@@ -77,6 +84,22 @@ impl Refusal {
         Self::plain(StatusCode::CONFLICT, "Conflict", message)
     }
 
+    /// 409: a delete was meant for another state of the object.
+    pub(super) fn precondition(
+        resource: Resource,
+        name: &str,
+        field: &str,
+        expected: &str,
+        found: &Value,
+    ) -> Self {
+        Self::conflict(format!("{} {name:?} has {field} {found}, not {expected:?}", resource.plural))
+    }
+
+    /// 410: the moment that is asked for is not remembered. The client has to list again.
+    pub(super) fn expired(message: String) -> Self {
+        Self::plain(StatusCode::GONE, "Expired", message)
+    }
+
     /// 403: understood, and not allowed.
     pub(super) fn forbidden(resource: Resource, name: &str, why: &str) -> Self {
         let message = format!("{} {name:?} is forbidden: {why}", resource.plural);
@@ -88,6 +111,37 @@ impl Refusal {
         let who = uid.map_or("an unknown user".to_owned(), |uid| format!("uid {uid}"));
         let message = format!("only root and the agent's own user may use this socket, not {who}");
         Self::plain(StatusCode::FORBIDDEN, "Forbidden", message)
+    }
+
+    /// 401: nobody knows who asks.
+    pub(super) fn unauthorized() -> Self {
+        Self::plain(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized".to_owned())
+    }
+
+    /// 403 for a request that should not have come here.
+    pub(super) fn unwelcome(message: &str) -> Self {
+        Self::plain(StatusCode::FORBIDDEN, "Forbidden", message.to_owned())
+    }
+
+    /// 403 for somebody who is known and may not do that; `what` is the object as far as the request names one.
+    pub(super) fn not_allowed(what: Option<Denied<'_>>, why: &str) -> Self {
+        let Some(Denied { group, resource, name }) = what else {
+            return Self::plain(StatusCode::FORBIDDEN, "Forbidden", format!("forbidden: {why}"));
+        };
+        let whole = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
+        let named = if name.is_empty() { whole } else { format!("{whole} {name:?}") };
+        let mut details = serde_json::Map::new();
+        for (key, value) in [("name", name), ("group", group), ("kind", resource)] {
+            if !value.is_empty() {
+                details.insert(key.to_owned(), json!(value));
+            }
+        }
+        Self {
+            code: StatusCode::FORBIDDEN,
+            reason: "Forbidden",
+            message: format!("{named} is forbidden: {why}"),
+            details: Some(Value::Object(details)),
+        }
     }
 
     /// 405: a verb that this part of the API does not have.
@@ -186,6 +240,18 @@ impl Refusal {
         }
     }
 
+    /// 422 for the options of a list or a watch.
+    pub(super) fn invalid_options(field: &str, why: &str) -> Self {
+        let message = format!("Forbidden: {why}");
+        let cause = json!({"reason": "FieldValueForbidden", "field": field, "message": message});
+        Self {
+            code: StatusCode::UNPROCESSABLE_ENTITY,
+            reason: "Invalid",
+            message: format!("ListOptions.meta.k8s.io \"\" is invalid: {field}: {message}"),
+            details: Some(json!({"kind": "ListOptions", "group": "meta.k8s.io", "causes": [cause]})),
+        }
+    }
+
     /// 503: something the request needs is not there now.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         Self::plain(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message.into())
@@ -258,7 +324,7 @@ impl Refusal {
     }
 
     /// The `Status` object.
-    fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status",
             "apiVersion": "v1",

@@ -1,24 +1,9 @@
 //! `pods/resize`: the CPU and memory of containers that run (KEP-1287). What may change, by Kubernetes' rules
 //! (`ValidatePodResize`); what comes of it is the loop's affair.
 
-use std::sync::Arc;
-
-use axum::{
-    Json,
-    body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
-    http::HeaderMap,
-};
 use serde_json::{Map, Value};
 
-use super::{
-    Api,
-    change::{self, Changed, Part, Target},
-    objects::{Answer, Options, WriteQuery, find, shown},
-    refusal::Refusal,
-    resource::Resource,
-    update::Bar,
-};
+use super::update::Bar;
 use crate::{
     manifest::{self, allocation},
     pod::{PodUid, qos},
@@ -26,41 +11,6 @@ use crate::{
 
 const LISTS: [&str; 2] = ["containers", "initContainers"];
 const ONLY: &str = "only cpu and memory resources are mutable";
-
-/// `GET …/pods/{name}/resize`: the pod.
-pub(super) async fn read(
-    State(api): State<Arc<Api>>,
-    Path((namespace, name)): Path<(String, String)>,
-) -> Answer {
-    let resource = Resource::named("pods")?;
-    Ok(Json(shown(&api, resource, find(&api, resource, &namespace, &name).await?)))
-}
-
-/// `PUT …/pods/{name}/resize`.
-pub(super) async fn replace(
-    State(api): State<Arc<Api>>,
-    Path((namespace, name)): Path<(String, String)>,
-    query: Options<WriteQuery>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Changed {
-    change::put(&api, target(&namespace, &name)?, query, &headers, body).await
-}
-
-/// `PATCH …/pods/{name}/resize`.
-pub(super) async fn patch(
-    State(api): State<Arc<Api>>,
-    Path((namespace, name)): Path<(String, String)>,
-    query: Options<WriteQuery>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Changed {
-    change::patch_with(&api, target(&namespace, &name)?, query, &headers, body).await
-}
-
-fn target<'a>(namespace: &'a str, name: &'a str) -> Result<Target<'a>, Refusal> {
-    Ok(Target { resource: Resource::named("pods")?, namespace, name, part: Part::Resources })
-}
 
 /// Why the pod `old` cannot become `new`, if so.
 pub(super) fn barred(old: &Value, new: &Value) -> Option<Bar> {

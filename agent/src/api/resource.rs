@@ -81,6 +81,11 @@ impl Resource {
         }
     }
 
+    /// Whether it has a status that changes though nobody writes the object.
+    pub(super) fn has_status(&self) -> bool {
+        matches!(self.kind, Kind::Pod | Kind::Workload(_))
+    }
+
     /// By the word in a path.
     pub(super) fn named(plural: &str) -> Result<Self, Refusal> {
         all().find(|resource| resource.plural == plural).ok_or_else(Refusal::unknown_path)
@@ -124,8 +129,11 @@ const CHANGED: &[&str] = &["get", "patch", "update"];
 const ALL: &[&str] = &["all"];
 
 const PARTS_OF_POD: &[Subresource] = &[
+    Subresource { name: "attach", kind: "PodAttachOptions", verbs: &["create", "get"] },
+    Subresource { name: "ephemeralcontainers", kind: "Pod", verbs: CHANGED },
     Subresource { name: "exec", kind: "PodExecOptions", verbs: &["create", "get"] },
     Subresource { name: "log", kind: "Pod", verbs: &["get"] },
+    Subresource { name: "portforward", kind: "PodPortForwardOptions", verbs: &["create", "get"] },
     Subresource { name: "resize", kind: "Pod", verbs: CHANGED },
 ];
 
@@ -160,7 +168,7 @@ pub(super) fn listed() -> impl Iterator<Item = Listed> {
 }
 
 impl Resource {
-    fn listed(&self) -> Listed {
+    pub(super) fn listed(&self) -> Listed {
         let Self { kind, plural, singular, short } = *self;
         Listed {
             short,

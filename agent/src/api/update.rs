@@ -28,6 +28,7 @@ const OTHERS: &str = "pod updates may not change fields other than `spec.contain
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
     tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 const DEADLINE: &str = "activeDeadlineSeconds";
+const EPHEMERAL: &str = "ephemeralContainers";
 const LISTS: [&str; 2] = ["containers", "initContainers"];
 
 /// Why the spec `old` cannot become `new`, if so.
@@ -54,6 +55,32 @@ pub(super) fn barred(old: &Value, new: &Value) -> Option<Bar> {
         spec.retain(|_, value| !value.is_null());
     }
     (rest != *old).then(|| Bar::forbidden("spec", OTHERS))
+}
+
+/// Why the spec `old` cannot become `new` by adding ephemeral containers, if so (`ValidatePodEphemeralContainersUpdate`).
+pub(super) fn barred_addition(old: &Value, new: &Value) -> Option<Bar> {
+    let list = |spec: &Value| spec[EPHEMERAL].as_array().cloned().unwrap_or_default();
+    let (before, after) = (list(old), list(new));
+    let field = format!("spec.{EPHEMERAL}");
+    for one in &before {
+        let name = one["name"].as_str().unwrap_or_default();
+        match after.iter().find(|other| other["name"] == one["name"]) {
+            Some(other) if other == one => (),
+            found => {
+                let what = if found.is_some() { "changed" } else { "removed" };
+                return Some(Bar::forbidden(
+                    field,
+                    format!("existing ephemeral containers {name:?} may not be {what}"),
+                ));
+            }
+        }
+    }
+    if after.get(..before.len()) != Some(&before[..]) {
+        return Some(Bar::forbidden(field, "ephemeral containers are added after those that are there"));
+    }
+    let mut rest = new.clone();
+    put(&mut rest, EPHEMERAL, old.get(EPHEMERAL).unwrap_or(&Value::Null));
+    (rest != *old).then(|| Bar::forbidden("spec", "only ephemeral containers may be added here"))
 }
 
 /// It may be set, and may get shorter.
@@ -115,6 +142,36 @@ mod tests {
             _ => false,
         };
         assert!(right, "{old} -> {new}: {found:?}, not {expected:?}");
+    }
+
+    #[test]
+    fn ephemeral_containers_are_added_and_nothing_else() {
+        let pod = |names: &[&str], image: &str| {
+            let one = |name: &&str| json!({"name": name, "image": image});
+            let mut pod = json!({"containers": [{"name": "a", "image": "x:1"}]});
+            put(&mut pod, EPHEMERAL, &names.iter().map(one).collect());
+            pod
+        };
+        let rows = [
+            (pod(&[], "i"), pod(&["d"], "i"), None),
+            (pod(&["d"], "i"), pod(&["d", "e"], "i"), None),
+            (pod(&["d"], "i"), pod(&["d"], "i"), None),
+            (pod(&["d"], "i"), pod(&["e"], "i"), Some("\"d\" may not be removed")),
+            (pod(&["d"], "i"), pod(&["d"], "j"), Some("\"d\" may not be changed")),
+            (pod(&["d"], "i"), pod(&["e", "d"], "i"), Some("after those that are there")),
+        ];
+        for (old, new, expected) in rows {
+            let found = barred_addition(&old, &new);
+            assert_eq!(found.is_some(), expected.is_some(), "{old} -> {new}: {found:?}");
+            assert!(
+                found.is_none_or(|bar| bar.message.contains(expected.unwrap_or_default())),
+                "{old} -> {new}"
+            );
+        }
+        let mut other = pod(&["d"], "i");
+        other["containers"][0]["image"] = json!("x:2");
+        assert_eq!(barred_addition(&pod(&[], "i"), &other).map(|bar| bar.field), Some("spec".to_owned()));
+        assert!(barred(&pod(&[], "i"), &pod(&["d"], "i")).is_some(), "not by changing the pod");
     }
 
     #[test]

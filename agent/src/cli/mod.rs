@@ -14,10 +14,12 @@ mod events;
 mod exec;
 mod get;
 mod image;
+mod kubeconfig;
 mod lines;
 mod logs;
 mod output;
 mod pull;
+mod session;
 mod sink;
 mod source;
 mod table;
@@ -44,6 +46,8 @@ pub(crate) enum Verb {
     Logs(logs::Logs),
     /// Run a command in a container
     Exec(exec::Exec),
+    /// Take part in a container that runs: its output from now on, its input
+    Attach(exec::Attach),
     /// Delete objects, and wait until they are gone
     Delete(delete::Delete),
     /// Say how and why the containers of a pod ended, also of one that is gone
@@ -53,6 +57,8 @@ pub(crate) enum Verb {
     /// Load, list, verify, export, remove and prune images
     #[command(subcommand)]
     Image(image::Image),
+    /// Make a certificate for kubectl or Prometheus, and write it down with all else they need
+    Kubeconfig(kubeconfig::Kubeconfig),
     /// Show what this box has, what it lacks, and what that costs
     Check(check::Check),
     /// Print the version of this program and of the agent
@@ -76,10 +82,12 @@ pub(crate) async fn run(verb: Verb, config: &Config) -> anyhow::Result<ExitCode>
         Verb::Describe(verb) => verb.run(&client, now()).await,
         Verb::Logs(verb) => verb.run(&client).await,
         Verb::Exec(verb) => verb.run(&client).await,
+        Verb::Attach(verb) => verb.run(&client).await,
         Verb::Delete(verb) => verb.run(&client).await,
         Verb::Why(verb) => verb.run(&client).await,
         Verb::Events(verb) => verb.run(&client, now()).await,
         Verb::Image(verb) => verb.run(&client, now()).await,
+        Verb::Kubeconfig(verb) => verb.run(&client).await,
         Verb::Check(verb) => verb.run(&client, config).await,
         Verb::Version => version(&client).await,
     }

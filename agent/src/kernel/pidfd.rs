@@ -78,6 +78,11 @@ impl PidFd {
         Ok(Self { pid, fd })
     }
 
+    /// Its number, which is its own as long as it has not been waited for.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Whether it has ended. Its fd is readable from then on.
     pub(crate) fn has_exited(&self) -> Result<bool, ProcessError> {
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];

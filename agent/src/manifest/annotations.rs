@@ -17,6 +17,7 @@ pub(super) type Annotations = BTreeMap<String, String>;
 enum Scope {
     Pod,
     Container,
+    Claim,
 }
 
 /// One annotation that a user may write.
@@ -31,7 +32,7 @@ pub(super) struct Annotation {
 
 const FLAG: &str = "\"true\" or \"false\"";
 
-const ALL: [Annotation; 5] = [
+const ALL: [Annotation; 6] = [
     Annotation { name: annotation::OOM_GROUP, scope: Scope::Container, needed: FLAG, is_good: is_flag },
     Annotation { name: annotation::MEMORY_QOS, scope: Scope::Pod, needed: FLAG, is_good: is_flag },
     Annotation { name: annotation::KILL_DEAF, scope: Scope::Container, needed: FLAG, is_good: is_flag },
@@ -46,6 +47,12 @@ const ALL: [Annotation; 5] = [
         scope: Scope::Container,
         needed: "a list of causes (oom, crash, probe, kill) with a delay or a first and a longest one, as in \"oom=1m,crash=5s..2m\",",
         is_good: |text| pairs(text, backoff).is_some(),
+    },
+    Annotation {
+        name: annotation::RECLAIM,
+        scope: Scope::Claim,
+        needed: "\"Retain\" or \"Delete\"",
+        is_good: |text| matches!(text, "Retain" | "Delete"),
     },
 ];
 

@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf};
 use serde_json::Value;
 
 use super::{
-    Kind,
+    Kind, only_later,
     yaml::{self, Document},
 };
 
@@ -83,7 +83,8 @@ fn judged(wanted: &Wanted, documents: &[Document]) -> Option<Got> {
     let Some(kind) = Kind::all().find(|kind| kind.name() == wanted.kind) else {
         return Some(vec![("kind".to_owned(), format!("{} is unknown", wanted.kind))]);
     };
-    let Err(faults) = kind.check(&object) else { return Some(Vec::new()) };
+    let late = only_later(&object).map(|(field, why)| (field.to_owned(), why.to_owned()));
+    let Err(faults) = kind.check(&object) else { return Some(late.into_iter().collect()) };
     let got = faults.0.into_iter().map(|fault| {
         let spot = document.spot.find(&format!("{prefix}{}", fault.field));
         assert!(spot.value.line > 0 && spot.value.column > 0, "{}: {fault} has no place", wanted.file);

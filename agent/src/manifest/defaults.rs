@@ -12,7 +12,7 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity as Written,
 };
 
-use super::{probe, quantity::Quantity, sum};
+use super::{ephemeral, probe, quantity::Quantity, sum};
 
 pub(super) const NAMESPACE: &str = "default";
 pub(super) const GRACE_SECONDS: i64 = 30;
@@ -58,11 +58,12 @@ fn fill_spec(spec: &mut PodSpec) {
     spec.security_context.get_or_insert_with(PodSecurityContext::default);
     spec.init_containers.iter_mut().flatten().for_each(fill_container);
     spec.containers.iter_mut().for_each(fill_container);
+    spec.ephemeral_containers.iter_mut().flatten().for_each(ephemeral::fill);
     fill_pod_resources(spec);
     spec.volumes.iter_mut().flatten().for_each(fill_volume);
 }
 
-fn fill_container(container: &mut Container) {
+pub(super) fn fill_container(container: &mut Container) {
     set(&mut container.image_pull_policy, pull(container.image.as_deref()));
     set(&mut container.termination_message_path, "/dev/termination-log");
     set(&mut container.termination_message_policy, "File");

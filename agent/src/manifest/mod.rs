@@ -11,6 +11,7 @@ pub(crate) mod allocation;
 mod annotations;
 mod check;
 mod defaults;
+mod ephemeral;
 mod fault;
 mod file;
 mod leniency;
@@ -95,6 +96,15 @@ impl Kind {
             Self::Workload(kind) => workload::checked(kind, value),
         }
     }
+}
+
+/// What an object cannot have when it is made, though it may get it later: the field, and why.
+pub(crate) fn only_later(object: &Value) -> Option<(&'static str, &'static str)> {
+    let has_any = object["spec"]["ephemeralContainers"].as_array().is_some_and(|list| !list.is_empty());
+    has_any.then_some((
+        "spec.ephemeralContainers",
+        "cannot be set on create: these are added to a pod that runs",
+    ))
 }
 
 /// One object of a file, good in all its fields. Defaults are not filled in: `pod` and `claim` do that.

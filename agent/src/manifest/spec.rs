@@ -10,6 +10,7 @@ use k8s_openapi::{
 use super::{
     annotations::{self, Annotations},
     defaults::NAMESPACE,
+    ephemeral,
     fault::{Fault, FaultKind},
     path::Path,
     port, probe,
@@ -90,7 +91,7 @@ fn restart_policy(policy: Option<&str>, at: &Path<'_>) -> Result<RestartPolicy, 
     }
 }
 
-/// Init containers, then the others: the order of their start.
+/// Init containers, then the main ones, which is the order of their start, then what was added.
 fn containers(
     spec: &mut PodSpec,
     context: &PodSecurityContext,
@@ -109,6 +110,13 @@ fn containers(
     all.extend(each(mem::take(&mut spec.containers), &at.field("containers"), |container, at| {
         self::container(container, Role::Main, policy, context, annotations, at)
     })?);
+    let added = spec.ephemeral_containers.take().unwrap_or_default();
+    all.extend(each(added, &at.field("ephemeralContainers"), |one, at| {
+        let like = ephemeral::as_container(&one);
+        let container = container(like, Role::Ephemeral, policy, context, annotations, at)?;
+        let target = one.target_container_name.filter(|target| !target.is_empty());
+        Ok(Container { target, ..container })
+    })?);
     Ok(all)
 }
 
@@ -122,6 +130,7 @@ fn restart(
     let policy = match (container.restart_policy.as_deref(), role, pod) {
         (Some(own), _, _) => restart_policy(Some(own), at)?,
         (None, Role::Init, RestartPolicy::Always) => RestartPolicy::OnFailure,
+        (None, Role::Ephemeral, _) => RestartPolicy::Never,
         (None, _, pod) => pod,
     };
     let rules = container.restart_policy_rules.iter().flatten();
@@ -178,6 +187,7 @@ fn container(
             _ => Stdin::Empty,
         },
         streams: if container.tty == Some(true) { Streams::Terminal } else { Streams::Pipes },
+        target: None,
         working_dir: container.working_dir.filter(|path| !path.is_empty()),
         mounts: container.volume_mounts.unwrap_or_default().into_iter().map(mount).collect(),
         storage: storage::of_container(container.resources.as_ref()),

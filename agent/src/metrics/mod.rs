@@ -16,10 +16,11 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod text;
+mod volumes;
 
 pub(crate) use self::cadvisor::Places;
 use self::family::Family;
-pub(crate) use self::summary::{Moment, Readings, Use, Used, UsedByPod, summary, used};
+pub(crate) use self::summary::{Moment, Readings, Use, Used, summary, used};
 use crate::picture::Picture;
 
 /// How the page is written.
@@ -67,6 +68,7 @@ impl Format {
 pub(crate) fn page(picture: &Picture, format: Format) -> String {
     let mut families = ksm::families(picture);
     families.extend(own::families(picture));
+    families.extend(volumes::families(picture));
     families.extend(stages::families(picture));
     families.extend(programs::families(picture));
     families.extend(counting::families(picture));

@@ -57,6 +57,11 @@ pub(super) fn families(picture: &Picture) -> Vec<Family> {
             "What of it is free.",
             one(images.available as f64),
         ),
+        Family::counter(
+            "carob_api_refusals",
+            "Connections and requests that the API turned away, by the reason, since the agent began.",
+            picture.refusals.now().map(|(why, count)| Series::new([("reason", why)], count as f64)).collect(),
+        ),
         Family::gauge(
             "carob_kernel_programs",
             "1 if the kernel programs are in use, 0 in the fallback without them.",

@@ -51,18 +51,15 @@ pub(crate) struct Use {
     pub(crate) memory: u64,
 }
 
+/// Uses, by name.
+pub(crate) type Named = Vec<(String, Use)>;
+
 /// The uses of one moment. What was not looked at twice yet is not in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Used {
     pub(crate) node: Option<Use>,
-    pub(crate) pods: Vec<UsedByPod>,
-}
-
-/// What each running container of a pod used.
-#[derive(Clone, Debug)]
-pub(crate) struct UsedByPod {
-    pub(crate) pod: Arc<PodPicture>,
-    pub(crate) containers: Vec<(String, Use)>,
+    /// Each with its containers, by name.
+    pub(crate) pods: Vec<(Arc<PodPicture>, Named)>,
 }
 
 /// When it is asked: for the rates, and as the answer's date.
@@ -109,8 +106,7 @@ pub(crate) fn used(
             Some((status.name.clone(), look.used(&cgroup, memory)?))
         };
         let all: Option<Vec<_>> = running(pod, &cgroup).map(of_container).collect();
-        let containers = all.filter(|all| !all.is_empty())?;
-        Some(UsedByPod { pod: Arc::clone(pod), containers })
+        Some((Arc::clone(pod), all.filter(|all| !all.is_empty())?))
     };
     let node = look.used(&Cgroup::at(root), Some(box_memory().0));
     Used { node, pods: picture.pods.values().filter_map(of_pod).collect() }

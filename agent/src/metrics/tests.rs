@@ -26,6 +26,7 @@ use crate::{
             BootId, Condition, ContainerState, ContainerStatus, Ended, Live, Phase, PodStatus, Readiness,
             Truth,
         },
+        storage::{ClaimUse, Filesystem},
         verdict::{Cause, LimitOwner, Source, Verdict, Victim},
     },
 };
@@ -205,6 +206,9 @@ pub(super) fn picture() -> Picture {
     let new = pod(name("shop", "new"), Phase::Pending, json!({}), vec![status("app", fresh, None)]);
     let images = ImageDisk { capacity: 8 << 30, available: 1 << 30, pressure: true, collected: 5 };
     let web_name = name("default", "web");
+    let disk = Filesystem { bytes: 4 << 30, free_bytes: 1 << 30, inodes: 1000, free_inodes: 990 };
+    let claim =
+        ClaimUse { namespace: "shop".to_owned(), claim: "till".to_owned(), bytes: 8192, inodes: 2, disk };
     Picture {
         address: Ipv4Addr::new(192, 0, 2, 1).into(),
         node: "a \"box\\\"\nof mine".to_owned(),
@@ -218,8 +222,10 @@ pub(super) fn picture() -> Picture {
             total(name("shop", "ending"), "app", ("Error", 15, "agent"), 3),
         ],
         health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, images, ..Health::default() },
+        claims: [claim].into(),
         stages: stages(),
         meter: Meter::new(programs, counts),
+        refusals: Arc::default(),
     }
 }
 

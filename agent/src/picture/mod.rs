@@ -3,16 +3,18 @@
 
 pub(crate) mod counted;
 pub(crate) mod meter;
+pub(crate) mod refusals;
 pub(crate) mod stages;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use self::{counted::Probings, meter::Meter, stages::Stages};
+use self::{counted::Probings, meter::Meter, refusals::Refusals, stages::Stages};
 use crate::pod::{
     PodName, Spec, Stamp,
     counts::Tally,
     network::Address,
     status::{BootId, PodStatus},
+    storage::ClaimUse,
     surroundings::Whose,
 };
 
@@ -31,8 +33,12 @@ pub(crate) struct Picture {
     /// Terminations since the store was made. They never go back while the pod exists.
     pub(crate) totals: Vec<Total>,
     pub(crate) health: Health,
+    /// Those that pods use, when they were last looked at.
+    pub(crate) claims: Arc<[ClaimUse]>,
     pub(crate) stages: Arc<Stages>,
     pub(crate) meter: Meter,
+    /// Of the API.
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// What the box has.

@@ -73,7 +73,8 @@ pub(crate) fn overdue(spec: &Spec, seen: &Observed, now: Stamp) -> Option<Early>
 
 /// When the last of the containers that decide ended: the sidecars' time runs from there.
 fn last_end(spec: &Spec, seen: &Observed) -> Stamp {
-    let deciding = seen.with(spec).filter(|(container, _)| container.role != Role::Sidecar);
+    let deciding =
+        seen.with(spec).filter(|(container, _)| [Role::Init, Role::Main].contains(&container.role));
     let ends = deciding.filter_map(|(_, each)| each.ended.last()).filter(|last| last.boot == seen.boot);
     ends.map(|last| last.verdict.finished).max().unwrap_or(seen.since)
 }

@@ -105,6 +105,20 @@ pub(crate) struct Failure {
     pub(crate) at: Stamp,
     /// How often in a row, this time included.
     pub(crate) count: u32,
+    /// What it failed at wants to be left alone for so long.
+    pub(crate) wait: Duration,
+}
+
+impl Failure {
+    pub(crate) fn first(reason: &'static str, message: String, at: Stamp) -> Self {
+        Self { reason, message, at, count: 1, wait: Duration::ZERO }
+    }
+
+    /// The next one in a row, if the last try failed for the same reason.
+    pub(crate) fn after(self, last: Option<&Self>) -> Self {
+        let count = last.filter(|last| last.reason == self.reason).map_or(1, |last| last.count + 1);
+        Self { count, ..self }
+    }
 }
 
 /// What can be under way for a pod; each at most once.
@@ -246,21 +260,7 @@ impl Plan {
 impl Observed {
     /// A pod nobody has touched yet.
     pub(crate) fn new(spec: &Spec, boot: BootId, now: Stamp) -> Self {
-        let untouched = |container: &Container| Seen {
-            state: State::Idle,
-            next_attempt: 0,
-            ended: Vec::new(),
-            image_id: None,
-            supply: Supply::default(),
-            counts_from: 0,
-            round_from: 0,
-            replaced: None,
-            ignores_term: None,
-            busy: None,
-            hooks: Hooks::default(),
-            health: Health::new(&container.probes),
-        };
-        let containers = spec.containers.iter().map(untouched).collect();
+        let containers = spec.containers.iter().map(Seen::untouched).collect();
         let (sandbox, busy, limits) = (Sandbox::Absent, BTreeSet::new(), resize::Limits::default());
         let (deletion, early, held, pending) = (None, None, None, None);
         Self { boot, since: now, deletion, early, held, sandbox, limits, pending, containers, busy }
@@ -290,6 +290,24 @@ impl Observed {
 }
 
 impl Seen {
+    /// A container nobody has touched yet.
+    pub(crate) fn untouched(container: &Container) -> Self {
+        Self {
+            state: State::Idle,
+            next_attempt: 0,
+            ended: Vec::new(),
+            image_id: None,
+            supply: Supply::default(),
+            counts_from: 0,
+            round_from: 0,
+            replaced: None,
+            ignores_term: None,
+            busy: None,
+            hooks: Hooks::default(),
+            health: Health::new(&container.probes),
+        }
+    }
+
     /// No process of it runs or is about to.
     fn is_stopped(&self) -> bool {
         let idle = matches!(self.state, State::Idle | State::Failed(_) | State::Dead { .. });

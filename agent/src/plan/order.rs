@@ -4,6 +4,8 @@
 //!   initContainers                                   containers
 //!   init ──succeeded──► sidecar ──started──► init ──succeeded──► main, main, …
 //! ```
+//! Ephemeral containers start whenever there is a sandbox, and nobody waits for one.
+//!
 //! Once a later container has begun, an earlier one holds nobody up any more: a sidecar that ends is started again
 //! beside the others (kubelet `computeInitContainerActions`, KEP-753).
 
@@ -12,7 +14,11 @@ use crate::pod::{Role, Spec, status::BootId};
 
 /// Whether a container has its turn; when it is due is another question.
 pub(super) fn may_start(spec: &Spec, pod: &Observed, container: usize) -> bool {
-    let is_done = spec.containers[container].role == Role::Init && lets_others_start(spec, pod, container);
+    let role = spec.containers[container].role;
+    if role == Role::Ephemeral {
+        return true;
+    }
+    let is_done = role == Role::Init && lets_others_start(spec, pod, container);
     !is_done && (0..container).all(|before| lets_others_start(spec, pod, before))
 }
 
@@ -24,9 +30,12 @@ pub(super) fn is_initialized(spec: &Spec, pod: &Observed) -> bool {
 /// Whether what comes after this container may start.
 pub(super) fn lets_others_start(spec: &Spec, pod: &Observed, container: usize) -> bool {
     let seen = &pod.containers[container];
-    let is_past = || pod.containers[container + 1..].iter().any(|later| later.has_begun(&pod.boot));
+    let is_past = || {
+        let mut later = pod.with(spec).skip(container + 1);
+        later.any(|(other, each)| other.role != Role::Ephemeral && each.has_begun(&pod.boot))
+    };
     match spec.containers[container].role {
-        Role::Main => true,
+        Role::Main | Role::Ephemeral => true,
         Role::Init => seen.has_succeeded(&pod.boot) || is_past(),
         Role::Sidecar => seen.is_started(&spec.containers[container]) || is_past(),
     }

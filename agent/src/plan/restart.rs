@@ -96,8 +96,9 @@ fn kubelets_delay(ended: &[Ended], boot: &BootId) -> Duration {
     current
 }
 
-/// When something that could not be made is tried again: 10 s, 20 s, 40 s … at most 300 s after it failed.
+/// When something that could not be made is tried again: 10 s, 20 s, 40 s … after it failed, or as much later as is asked
+/// for; at most 300 s.
 pub(crate) fn retry_at(failure: &Failure) -> Stamp {
     let doublings = failure.count.saturating_sub(1).min(5);
-    failure.at.after((FIRST * (1 << doublings)).min(CAP))
+    failure.at.after((FIRST * (1 << doublings)).max(failure.wait).min(CAP))
 }

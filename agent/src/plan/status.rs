@@ -61,7 +61,8 @@ fn readiness(wanted: &Container, seen: &Seen) -> Readiness {
         (Role::Init, State::Idle | State::Dead { .. }) => {
             seen.last_end().is_some_and(|last| last.verdict.code == Some(0))
         }
-        (Role::Init, _) => false,
+        // Nobody sends anything to an ephemeral one.
+        (Role::Init | Role::Ephemeral, _) => false,
         // As with the kubelet, what has not come up is not ready.
         (Role::Main | Role::Sidecar, _) => seen.is_started(wanted) && seen.health.ready,
     };
@@ -111,7 +112,7 @@ fn waiting_to_start(spec: &Spec, pod: &Observed) -> ContainerState {
             ContainerState::Waiting { reason: failure.reason, message: Some(failure.message.clone()) }
         }
         Sandbox::Absent | Sandbox::Ready | Sandbox::Stuck(_) => {
-            let has_init = spec.containers.iter().any(|container| container.role != Role::Main);
+            let has_init = spec.containers.iter().any(|container| container.role.is_init());
             let reason = if has_init { "PodInitializing" } else { "ContainerCreating" };
             ContainerState::Waiting { reason, message: None }
         }
@@ -153,7 +154,7 @@ fn restarts(seen: &Seen) -> u32 {
 }
 
 fn conditions(spec: &Spec, seen: &Observed, phase: Phase, containers: &[ContainerStatus]) -> Vec<Condition> {
-    let counted = containers.iter().filter(|each| each.role != Role::Init);
+    let counted = containers.iter().filter(|each| [Role::Main, Role::Sidecar].contains(&each.role));
     let unready: Vec<&str> =
         counted.filter(|each| each.ready != Readiness::Ready).map(|each| each.name.as_str()).collect();
     let not_ready = match phase {

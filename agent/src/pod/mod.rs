@@ -114,7 +114,8 @@ pub(crate) struct Spec {
     pub(crate) grace: Duration,
     /// `activeDeadlineSeconds`.
     pub(crate) deadline: Option<Duration>,
-    /// `initContainers` first, then `containers`, each in the manifest's order: the order of their start.
+    /// `initContainers` first, then `containers`, each in the manifest's order: the order of their start; then
+    /// `ephemeralContainers`, which have none.
     pub(crate) containers: Vec<Container>,
     pub(crate) volumes: Vec<Volume>,
     /// A budget for the pod as a whole.
@@ -166,9 +167,18 @@ pub(crate) enum Role {
     /// One of `spec.containers`: the pod is over when all of these are.
     #[default]
     Main,
+    /// Added to a pod that is there: runs once, beside the others, and decides nothing (KEP-277).
+    Ephemeral,
 }
 
-/// One entry of `spec.initContainers` or `spec.containers`.
+impl Role {
+    /// One of `spec.initContainers`.
+    pub(crate) fn is_init(self) -> bool {
+        matches!(self, Self::Init | Self::Sidecar)
+    }
+}
+
+/// One entry of `spec.initContainers`, `spec.containers` or `spec.ephemeralContainers`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Container {
     pub(crate) name: String,
@@ -196,6 +206,8 @@ pub(crate) struct Container {
     pub(crate) deaf: Deaf,
     pub(crate) security: Security,
     pub(crate) termination: termination::Termination,
+    /// `targetContainerName`: whose processes an ephemeral container sees.
+    pub(crate) target: Option<String>,
 }
 
 /// `resizePolicy`: whether a container has to be started again for a change of its resources.
@@ -378,6 +390,8 @@ pub(crate) mod annotation {
     pub(crate) const RESTART: &str = "carob.dev/restart";
     /// `"oom=1m,crash=5s..2m"`: how long the next attempt waits after a failure, by its cause. May name a container.
     pub(crate) const BACKOFF: &str = "carob.dev/backoff";
+    /// `"Retain"`: what lies in a claim stays when the claim is deleted. `"Delete"` if it is not there.
+    pub(crate) const RECLAIM: &str = "carob.dev/reclaim-policy";
     /// Set by carob on pods that come from the manifest folder: the file's path.
     pub(crate) const MANIFEST: &str = "carob.dev/manifest";
 }

@@ -49,7 +49,7 @@ pub(crate) fn oom_score_adj(spec: &Spec, container: &Container, capacity: u64) -
         Role::Sidecar => {
             mains.map(|main| own_score(spec, main, capacity)).max().map_or(own, |first| first.min(own))
         }
-        Role::Init | Role::Main => own,
+        Role::Init | Role::Main | Role::Ephemeral => own,
     }
 }
 

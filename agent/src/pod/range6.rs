@@ -86,6 +86,15 @@ impl<'de> Deserialize<'de> for Choice {
     }
 }
 
+/// Whether the kernel speaks IPv6 and nobody has switched that off; `read` gives the content of a file.
+pub(crate) fn is_spoken(read: impl Fn(&str) -> Option<String>) -> bool {
+    let is_on = |of: &&str| {
+        let switch = read(&format!("/proc/sys/net/ipv6/conf/{of}/disable_ipv6"));
+        switch.is_some_and(|off| off.trim() != "1")
+    };
+    ["all", "default"].iter().all(is_on)
+}
+
 /// A way out of the box, as the kernel lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Route6 {
@@ -140,6 +149,20 @@ mod tests {
         let beside = |range: Range6| range.beside(Ipv4Addr::new(10, 182, 0, 5)).to_string();
         assert_eq!(beside(DEFAULT), "fd63:6172:6f62::ab6:5");
         assert_eq!(beside("2001:db8::7:0:0/96".parse().unwrap()), "2001:db8::7:ab6:5");
+    }
+
+    #[test]
+    fn ipv6_is_spoken_where_there_are_switches_and_none_is_off() {
+        for (all, default, expected) in [
+            (Some("0\n"), Some("0\n"), true),
+            (Some("1\n"), Some("0\n"), false),
+            (Some("0\n"), Some("1\n"), false),
+            (None, None, false),
+        ] {
+            let switch = |file: &str| if file.contains("/all/") { all } else { default };
+            let spoken = is_spoken(|file| switch(file).map(str::to_owned));
+            assert_eq!(spoken, expected, "{all:?} {default:?}");
+        }
     }
 
     #[test]

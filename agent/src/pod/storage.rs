@@ -8,6 +8,27 @@ pub(crate) struct Limit {
     pub(crate) written: String,
 }
 
+/// A filesystem, as a claim on it is told of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filesystem {
+    pub(crate) bytes: u64,
+    /// For who is not root.
+    pub(crate) free_bytes: u64,
+    pub(crate) inodes: u64,
+    pub(crate) free_inodes: u64,
+}
+
+/// What the files of a claim take, measured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClaimUse {
+    pub(crate) namespace: String,
+    pub(crate) claim: String,
+    pub(crate) bytes: u64,
+    pub(crate) inodes: u64,
+    /// What the claim lies on.
+    pub(crate) disk: Filesystem,
+}
+
 /// Bytes on disk, measured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Used {

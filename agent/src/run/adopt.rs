@@ -331,7 +331,7 @@ fn was_replaced(row: &store::Row, image: &str) -> bool {
 /// A sandbox that the agent before us may not have finished: made again, which changes nothing if it was whole.
 fn unsure() -> Sandbox {
     let message = "the agent was restarted while the sandbox was being made".to_owned();
-    Sandbox::Failed(Failure { reason: "CreatePodSandboxError", message, at: Stamp(0), count: 1 })
+    Sandbox::Failed(Failure::first("CreatePodSandboxError", message, Stamp(0)))
 }
 
 /// The process of the ledger, if that very one is still there and running.

@@ -4,14 +4,20 @@ use std::sync::Arc;
 
 use super::kept::Kept;
 use crate::{
-    plan::{State, probe::Unhealthy},
-    pod::{Role, Spec, Stamp, verdict::Why},
+    plan::{Seen, State, probe::Unhealthy},
+    pod::{Role, Spec, Stamp, counts::Tally, verdict::Why},
 };
 
 impl Kept {
     /// What the object says of the pod has changed, and is so from now on.
     pub(super) fn renew(&mut self, spec: Spec, now: Stamp) {
         let old = std::mem::replace(&mut self.spec, Arc::new(spec));
+        // Only ephemeral containers can be added, and they come last.
+        for added in &self.spec.containers[old.containers.len().min(self.spec.containers.len())..] {
+            tracing::info!(pod = %self.spec.name, container = added.name, "an ephemeral container was added");
+            self.seen.containers.push(Seen::untouched(added));
+            self.tallies.push(Tally::default());
+        }
         for (container, before) in old.containers.iter().enumerate() {
             self.compare_image(container, &before.image, now);
         }

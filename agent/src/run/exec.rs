@@ -1,4 +1,4 @@
-//! Stands behind the API's door for commands: one task a command, ended with it or with its client.
+//! Stands behind the API's door to what runs: one task a command, ended with it or with its client.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     act::{
-        Tools, chain,
+        Tools, attach, chain,
         exec::{self, Error, Streams},
     },
-    api::{Ends, ExecFault, ExecRequest},
+    api::{Ends, ExecFault, ExecRequest, Hand},
 };
 
 /// Takes requests until the door is closed.
@@ -23,9 +23,12 @@ pub(super) fn serve(tools: Arc<Tools>, mut requests: mpsc::Receiver<ExecRequest>
 
 async fn carry_out(tools: Arc<Tools>, request: ExecRequest) {
     match request {
-        ExecRequest::Stream { id, argv, ends: Ends { stdin, stdout, stderr }, reply } => {
+        ExecRequest::Stream { id, argv, ends, reply } => {
             tracing::info!(attempt = %id, program = argv.first(), "exec");
-            let streams = Streams { stdin, stdout, stderr };
+            let streams = match ends {
+                Ends::Pipes { stdin, stdout, stderr } => Streams::Pipes { stdin, stdout, stderr },
+                Ends::Terminal { console } => Streams::Terminal { console },
+            };
             let ended = async { exec::start(&tools, &id, &argv, streams).await?.ended().await };
             answer(ended, reply).await;
         }
@@ -36,6 +39,18 @@ async fn carry_out(tools: Arc<Tools>, request: ExecRequest) {
                 Ok((finished.code, finished.output))
             };
             answer(ended, reply).await;
+        }
+        ExecRequest::Attach { id, reply } => {
+            tracing::info!(attempt = %id, "attach");
+            let hand = attach::attach(&tools, &id);
+            let hand = hand.map(|attach::Hand { output, input }| Hand { output, input });
+            // Nobody waits any more: nothing has been taken.
+            let _ = reply.send(hand.map_err(|error| ExecFault::Failed(chain(&error))));
+        }
+        ExecRequest::EndInput { id } => attach::end_input(&tools, &id),
+        ExecRequest::Dial { pod, port, reply } => {
+            let dialled = attach::dial(&tools, &pod, port).await;
+            let _ = reply.send(dialled.map_err(|error| ExecFault::Failed(chain(&error))));
         }
     }
 }

@@ -315,26 +315,17 @@ impl Kept {
                 tracing::info!(pod = %name, container = id.container, reason, message, "container not started");
                 // Whatever was fetched for it: the next try looks again.
                 seen.supply = Supply::default();
-                self.not_started(container, reason, message, now);
+                self.not_started(container, Failure::first(reason, message, now));
             }
         }
     }
 
     /// It is tried again, later each time in a row that it fails for the same reason.
-    pub(super) fn not_started(
-        &mut self,
-        container: usize,
-        reason: &'static str,
-        message: String,
-        now: Stamp,
-    ) {
+    pub(super) fn not_started(&mut self, container: usize, failure: Failure) {
+        self.tell_not_started(container, failure.reason, &failure.message);
         let seen = self.at(container);
-        let count = match &seen.state {
-            State::Failed(before) if before.reason == reason => before.count + 1,
-            _ => 1,
-        };
-        seen.state = State::Failed(Failure { reason, message: message.clone(), at: now, count });
-        self.tell_not_started(container, reason, &message);
+        let last = if let State::Failed(last) = &seen.state { Some(last) } else { None };
+        seen.state = State::Failed(failure.after(last));
     }
 
     fn kill_again(&mut self, container: usize, error: &dyn std::error::Error, now: Stamp) {
@@ -349,11 +340,11 @@ impl Kept {
     fn sandbox_failure(&self, reason: &'static str, error: &dyn std::error::Error, now: Stamp) -> Failure {
         let message = chain(error);
         tracing::warn!(pod = %self.spec.name, reason, message, "sandbox");
-        let count = match &self.seen.sandbox {
-            Sandbox::Failed(before) | Sandbox::Stuck(before) if before.reason == reason => before.count + 1,
-            _ => 1,
+        let last = match &self.seen.sandbox {
+            Sandbox::Failed(last) | Sandbox::Stuck(last) => Some(last),
+            _ => None,
         };
-        Failure { reason, message, at: now, count }
+        Failure::first(reason, message, now).after(last)
     }
 
     fn at(&mut self, container: usize) -> &mut Seen {

@@ -213,6 +213,9 @@ fn admit(path: &Path, object: manifest::Object) -> Result<(Kind, Value), String>
         ManifestKind::Secret => Kind::Secret,
         ManifestKind::Workload(kind) => Kind::Workload(kind),
     };
+    if let Some((field, why)) = manifest::only_later(&object.value) {
+        return Err(format!("{}: {field}: {why}", object.at));
+    }
     let mut value = object.kind.check(&object.value).map_err(|faults| faults.to_string())?.object;
     value["metadata"]["namespace"] = json!(object.namespace);
     value["metadata"]["annotations"][annotation::MANIFEST] = json!(path);

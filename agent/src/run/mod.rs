@@ -7,6 +7,7 @@ mod admit;
 mod adopt;
 mod archives;
 mod change;
+mod claims;
 mod clock;
 mod drain;
 mod ending;
@@ -55,6 +56,7 @@ use crate::{
         event::{Again, Event},
         probe::ProbeKind,
         status::{BootId, Ended},
+        storage::ClaimUse,
     },
     store::{Attempt, Journal, Objects, Process},
 };
@@ -84,6 +86,8 @@ enum Note {
     Collected(Result<act::image::Collected, String>),
     /// A pod's use of the disk was measured; why it has to go, if it has to.
     Measured { uid: PodUid, excess: Option<String> },
+    /// The claims that pods use were measured.
+    Claims(Arc<[ClaimUse]>),
     /// Something in the manifest folder has changed.
     Manifests,
     /// These files of the folder of image archives have changed.
@@ -118,6 +122,7 @@ struct Agent {
     /// Cgroups whose counts are written down.
     closed: tally::Closed,
     collecting: garbage::Collecting,
+    claims: claims::Claims,
     archives: archives::Archives,
     /// Events of what is no pod, until the end of the turn.
     news: Vec<(Event, Again)>,
@@ -207,7 +212,8 @@ impl Agent {
         let again = self.tend_workloads(now).await;
         let measure = self.measure_storage(now);
         let collect = self.tend_images(now);
-        self.alarm.set([wake_at, again, measure, collect].into_iter().flatten().min())?;
+        let claims = self.measure_claims(now);
+        self.alarm.set([wake_at, again, measure, collect, claims].into_iter().flatten().min())?;
         Ok(())
     }
 
@@ -271,6 +277,7 @@ impl Agent {
                 }
             }
             Note::Measured { uid, excess } => self.measured(uid, excess, now).await,
+            Note::Claims(found) => self.claims_measured(found),
             Note::Heard => self.hear(),
             Note::Pulling { uid, container, image } => {
                 if let Some(kept) = self.pods.get_mut(&uid) {

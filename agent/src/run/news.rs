@@ -182,6 +182,7 @@ impl Kept {
         let field = news.container.and_then(|container| self.spec.containers.get(container));
         let field = field.map(|container| match container.role {
             Role::Main => format!("spec.containers{{{}}}", container.name),
+            Role::Ephemeral => format!("spec.ephemeralContainers{{{}}}", container.name),
             Role::Init | Role::Sidecar => format!("spec.initContainers{{{}}}", container.name),
         });
         let (namespace, name) = (self.spec.name.namespace.clone(), self.spec.name.name.clone());

@@ -1,6 +1,6 @@
 //! From the objects in the store to the pods the loop keeps.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::{Agent, clock, kept::Kept, volumes::Projections};
 use crate::{
     act::{self, mounts},
     manifest::{self, allocation},
-    pod::{PodUid, Spec, VolumeSource},
+    pod::{PodUid, Spec, VolumeSource, annotation},
     store::Kind,
 };
 
@@ -62,7 +62,7 @@ impl Agent {
         self.release_claims().await;
     }
 
-    /// Removes claims that are to go, with what is in them, as soon as no pod uses them.
+    /// Removes claims that are to go as soon as no pod uses them, and what is in them unless that is to stay.
     async fn release_claims(&self) {
         let Ok((claims, _)) = self.objects.list(Kind::PersistentVolumeClaim, None).await else { return };
         for claim in claims.iter().filter(|claim| claim["metadata"]["deletionTimestamp"].is_string()) {
@@ -71,22 +71,23 @@ impl Agent {
             if self.uses_claim(&namespace, &name) {
                 continue;
             }
-            let dir = self.tools.places.claim(&namespace, &name);
-            let removed = tokio::task::spawn_blocking(move || mounts::remove_dir(&dir)).await;
-            match removed {
-                Ok(Ok(())) => {
-                    if let Err(e) =
-                        self.objects.remove(Kind::PersistentVolumeClaim, &namespace, &name, &uid).await
-                    {
-                        tracing::error!(error = %act::chain(&e), namespace, name, "the claim cannot be removed from the store");
-                    }
-                }
-                Ok(Err(e)) => {
-                    tracing::error!(error = %act::chain(&e), namespace, name, "the claim cannot be removed");
-                }
-                Err(e) => tracing::error!(error = %e, namespace, name, "the claim cannot be removed"),
+            let stays = claim["metadata"]["annotations"][annotation::RECLAIM] == "Retain";
+            let files = (!stays).then(|| self.tools.places.claim(&namespace, &name));
+            if let Err(error) = self.release_claim([&namespace, &name, &uid], files).await {
+                tracing::error!(%error, namespace, name, "the claim cannot be removed");
             }
         }
+    }
+
+    /// Those files go first: a claim that is still there is tried again.
+    async fn release_claim(&self, claim: [&str; 3], files: Option<PathBuf>) -> Result<(), String> {
+        if let Some(dir) = files {
+            let removed = tokio::task::spawn_blocking(move || mounts::remove_dir(&dir)).await;
+            removed.map_err(|e| e.to_string())?.map_err(|e| act::chain(&e))?;
+        }
+        let [namespace, name, uid] = claim;
+        let removed = self.objects.remove(Kind::PersistentVolumeClaim, namespace, name, uid).await;
+        removed.map(drop).map_err(|e| act::chain(&e))
     }
 
     fn uses_claim(&self, namespace: &str, claim: &str) -> bool {

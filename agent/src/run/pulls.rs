@@ -11,7 +11,7 @@ use crate::{
         pull::{self, Error, Fetched, Progress, Told, Wanted},
     },
     api::PullWord,
-    plan::{Step, Supply},
+    plan::{Failure, Step, Supply},
     pod::{PodUid, PullPolicy, Stamp},
 };
 
@@ -47,7 +47,10 @@ impl Kept {
             Err(e) => {
                 let (reason, message) = (e.waiting_reason(), chain(&e));
                 tracing::info!(%pod, container, reason, message, "images");
-                self.not_started(container, reason, message, now);
+                self.not_started(
+                    container,
+                    Failure { wait: e.wait(), ..Failure::first(reason, message, now) },
+                );
             }
         }
     }

@@ -91,9 +91,9 @@ impl Kept {
             return;
         };
         let message = chain(&e);
-        let count = if let Limits::Failed(before) = &before { before.count + 1 } else { 1 };
+        let last = if let Limits::Failed(last) = &before { Some(last) } else { None };
         tracing::warn!(pod = %self.spec.name, message, "the new limits are not written");
         self.tell(None, Weight::Warning, "ResizeError", message.as_str());
-        self.seen.limits = Limits::Failed(Failure { reason: "Error", message, at: now, count });
+        self.seen.limits = Limits::Failed(Failure::first("Error", message, now).after(last));
     }
 }

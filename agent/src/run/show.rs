@@ -40,8 +40,10 @@ impl Agent {
             pods,
             totals,
             health,
+            claims: self.claims.found.clone(),
             stages: self.stages.clone(),
             meter: before.meter.clone(),
+            refusals: before.refusals.clone(),
         }));
         self.closed.replaced(&old);
     }

@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     Agent, Note, Wakers,
     archives::Archives,
-    clock, exec, folder, garbage, given, heard, images,
+    claims, clock, exec, folder, garbage, given, heard, images,
     systemd::{self, Notifier},
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         self, Tools,
         log::{Keeper, Surroundings},
     },
-    api::{self, Api, ExecDoor, ImageDoor},
+    api::{self, Api, Door, ExecDoor, ImageDoor, WatchCache},
     cgroup::CONTROLLERS,
     config::Config,
     kernel::{
@@ -31,6 +31,7 @@ use crate::{
     },
     metrics::Readings,
     picture::{Health, Picture, meter::Meter},
+    pod::network::Address,
     store::Store,
 };
 
@@ -100,6 +101,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         node: given::Node::of(&config),
         closed: super::tally::Closed::default(),
         collecting: garbage::Collecting::default(),
+        claims: claims::Claims::default(),
         archives: Archives::recall(&config.state),
         news: Vec::new(),
         config,
@@ -195,6 +197,7 @@ async fn serve(
     let wall = || jiff::Timestamp::from_nanosecond(i128::from(clock::wall())).unwrap_or_default();
     let (objects, journal) = (store.objects(), store.journal());
     let (picture_now, config_now) = (picture.subscribe(), config.clone());
+    let network = open_door(config, picture.borrow().address, wall).await;
     let api = Api {
         objects,
         journal,
@@ -205,7 +208,13 @@ async fn serve(
         clock: wall,
         now: clock::now,
         readings: Readings::default(),
+        pause: clock::pausing,
+        cache: Arc::new(WatchCache::new(leap(store).await)),
+        door: network.as_ref().map(|(door, _)| door.clone()),
     };
+    if let Some((door, listener)) = network {
+        tokio::spawn(api::serve_network(api.clone(), door, listener));
+    }
     tokio::spawn(async move {
         if let Err(e) = api::serve_socket(api, listener).await {
             tracing::error!(error = %e, "the API has stopped");
@@ -224,6 +233,38 @@ async fn serve(
         });
     }
     Ok(())
+}
+
+/// Without a store that can be written the newest version has to do: then nothing else is written either.
+async fn leap(store: &Store) -> u64 {
+    let objects = store.objects();
+    objects.leap().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "watchers of before may miss a change");
+        *objects.changed().borrow()
+    })
+}
+
+/// The API for the network, if that is wanted. Pods are looked after without it, too.
+async fn open_door(
+    config: &Config,
+    of_box: Address,
+    wall: fn() -> jiff::Timestamp,
+) -> Option<(Arc<Door>, TcpListener)> {
+    let address = config.api?;
+    let door = match Door::new(config, address, of_box, wall) {
+        Ok(door) => door,
+        Err(e) => {
+            tracing::error!(error = %act::chain(&e), %address, "the API is not served over TLS");
+            return None;
+        }
+    };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Some((Arc::new(door), listener)),
+        Err(e) => {
+            tracing::error!(error = %e, %address, "the API is not served over TLS");
+            None
+        }
+    }
 }
 
 /// A socket for root alone. One that a killed agent left is replaced.
@@ -247,7 +288,9 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        claims: Arc::default(),
         stages: Arc::default(),
         meter: Meter::default(),
+        refusals: Arc::default(),
     }
 }

@@ -61,7 +61,9 @@ impl Kept {
 impl Agent {
     pub(super) async fn read_configs(&mut self) -> Result<(), store::Error> {
         for (kind, config) in [(Kind::ConfigMap, ConfigKind::ConfigMap), (Kind::Secret, ConfigKind::Secret)] {
-            let (objects, _) = self.objects.list(kind, None).await?;
+            let (mut objects, _) = self.objects.list(kind, None).await?;
+            // Pods that run keep what they have of it.
+            objects.retain(|object| !store::is_unreadable(object));
             self.shelf.fill(config, &objects);
         }
         Ok(())

@@ -20,7 +20,7 @@ use rustix::{
     },
 };
 
-use super::create::chain;
+use super::{create::chain, terminal};
 
 /// A container that runs, and the way in.
 pub(super) struct Cell {
@@ -29,8 +29,15 @@ pub(super) struct Cell {
     pub(super) main: OwnedFd,
     /// `cgroup.procs` of its cgroup.
     pub(super) procs: OwnedFd,
-    /// What a command in it reads; nothing if absent.
-    pub(super) stdin: Option<OwnedFd>,
+    pub(super) streams: Streams,
+}
+
+/// What a command in it reads and writes.
+pub(super) enum Streams {
+    /// The pipes that this process has, and what it is to read; nothing if absent.
+    Pipes { stdin: Option<OwnedFd> },
+    /// A terminal, whose master goes to this socket.
+    Terminal { console: OwnedFd },
 }
 
 /// Whether the working directory could be entered before the user was changed.
@@ -43,7 +50,7 @@ enum Directory {
 impl Cell {
     /// Becomes an inmate. There is no way back: whoever cannot become one must exit.
     pub(super) fn enter(self) -> Result<(), String> {
-        let Self { spec, main, procs, stdin } = self;
+        let Self { spec, main, procs, streams } = self;
         let process = spec.process().as_ref().ok_or("the container's config.json has no process")?;
         let syscall = create_syscall();
         File::from(procs).write_all(b"0").map_err(|e| format!("cannot join the container's cgroup: {e}"))?;
@@ -52,7 +59,13 @@ impl Cell {
         }
         join(&main)?;
         setsid().map_err(fault("make a session"))?;
-        stand(stdin, process.user())?;
+        let console = match streams {
+            Streams::Pipes { stdin } => {
+                stand(stdin, process.user())?;
+                None
+            }
+            Streams::Terminal { console } => Some(console),
+        };
         if process.no_new_privileges() == Some(true) {
             set_no_new_privs(true).map_err(fault("renounce new privileges"))?;
         }
@@ -65,6 +78,9 @@ impl Cell {
         }
         let directory = enter_directory(process)?;
         become_user(process.user(), &*syscall)?;
+        if let Some(console) = console {
+            terminal::take(&console)?;
+        }
         syscall.close_range(0).map_err(|e| format!("cannot mark open files: {}", chain(&e)))?;
         drop_rights(&spec, process, &*syscall)?;
         if directory == Directory::TryAsUser {

@@ -7,7 +7,7 @@
 //! ```text
 //!   agent                          this process                   its child
 //!     │ ──── exec ──────────────────►│                                │
-//!     │ ──── main's pidfd, stdin ───►│ joins the pid namespace        │
+//!     │ ─ main's pidfd, streams ────►│ joins the pid namespace        │
 //!     │                              │ ── fork ──────────────────────►│ waits until its parent is gone
 //!     │ ◄─── {"pid":N} ──────────────│                                │
 //!     │  takes a pidfd               │                                │
@@ -37,7 +37,7 @@ use rustix::{
 
 use super::{
     Word,
-    confine::Cell,
+    confine::{Cell, Streams},
     create::{Door, chain},
     executor::Program,
 };
@@ -85,7 +85,7 @@ pub(super) fn exec(order: &Order) -> ExitCode {
 
 /// All that must be had from the box before the container is entered.
 fn prepare(order: &Order, door: &Door) -> Result<(Cell, Program), String> {
-    let (main, stdin) = receive(door)?;
+    let (main, streams) = receive(door)?;
     let config = order.bundle.join("config.json");
     let spec = Spec::load(&config).map_err(|e| format!("cannot read {}: {}", config.display(), chain(&e)))?;
     if has_user_namespace(&spec) {
@@ -108,7 +108,7 @@ fn prepare(order: &Order, door: &Door) -> Result<(Cell, Program), String> {
     // Takes effect for children only.
     move_into_thread_name_spaces(main.as_fd(), ThreadNameSpaceType::PROCESS_ID)
         .map_err(|e| format!("cannot join the container's pid namespace: {e}"))?;
-    Ok((Cell { spec, main, stdin, procs: procs.into() }, program))
+    Ok((Cell { spec, main, streams, procs: procs.into() }, program))
 }
 
 fn has_user_namespace(spec: &Spec) -> bool {
@@ -116,8 +116,8 @@ fn has_user_namespace(spec: &Spec) -> bool {
     namespaces.is_some_and(|all| all.iter().any(|each| each.typ() == LinuxNamespaceType::User))
 }
 
-/// The container's main process, and the command's standard input unless it is to have none.
-fn receive(door: &Door) -> Result<(OwnedFd, Option<OwnedFd>), String> {
+/// The container's main process, and the command's streams.
+fn receive(door: &Door) -> Result<(OwnedFd, Streams), String> {
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut room);
     let mut byte = [0];
@@ -128,7 +128,12 @@ fn receive(door: &Door) -> Result<(OwnedFd, Option<OwnedFd>), String> {
         _ => Vec::new(),
     });
     let main = passed.next().ok_or("nobody says which container is meant")?;
-    Ok((main, passed.next()))
+    let streams = match (byte[0], passed.next()) {
+        (b't', Some(console)) => Streams::Terminal { console },
+        (b't', None) => return Err("nobody says who is to have the terminal".to_owned()),
+        (_, stdin) => Streams::Pipes { stdin },
+    };
+    Ok((main, streams))
 }
 
 #[expect(unsafe_code, reason = "there is no safe call for fork")]

@@ -21,6 +21,7 @@ mod executor;
 mod network;
 mod pause;
 mod spread;
+mod terminal;
 
 use std::{path::PathBuf, process::ExitCode};
 

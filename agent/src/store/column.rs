@@ -7,8 +7,12 @@ use serde::de::DeserializeOwned;
 pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
     let index = row.as_ref().column_index(column)?;
     let text = row.get_ref(index)?.as_str()?;
-    serde_json::from_str(text)
-        .map_err(|error| Error::FromSqlConversionFailure(index, Type::Text, error.into()))
+    serde_json::from_str(text).map_err(|error| not_json(index, error))
+}
+
+/// The column's text is not what it should be.
+pub(super) fn not_json(index: usize, error: serde_json::Error) -> Error {
+    Error::FromSqlConversionFailure(index, Type::Text, error.into())
 }
 
 /// A number that was stored bit by bit: SQLite's integers have a sign.

@@ -12,6 +12,7 @@ mod objects;
 mod schema;
 #[cfg(test)]
 mod scratch;
+mod seal;
 mod writer;
 
 use std::{
@@ -20,32 +21,39 @@ use std::{
     sync::Arc,
 };
 
-use crate::pod::{AttemptId, workload::WorkloadKind};
+use crate::{
+    keyfile,
+    pod::{AttemptId, workload::WorkloadKind},
+};
 
 pub(crate) use self::{
     journal::{Attempt, Journal, Keep, Process},
     ledger::{End, Row, Selector},
     objects::Objects,
+    seal::is_unreadable,
 };
-use self::{schema::Opened, writer::Writer};
+use self::{schema::Opened, seal::Seal, writer::Writer};
 
 /// The open database. It is closed when the last of this and the handles made from it is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     writer: Arc<Writer>,
+    seal: Arc<Seal>,
 }
 
 impl Store {
     /// Opens the database, made or brought to this schema if need be. A second agent on the same file is refused.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
-        let Opened { db, revision } = schema::open(path)?;
+        let Opened { mut db, revision } = schema::open(path)?;
+        let seal = Seal::beside(path)?;
+        seal.seal_open_rows(&mut db).map_err(|fault| fault.of("encrypt the secrets".to_owned()))?;
         let writer =
             Writer::start(db, revision).map_err(|source| Error::Thread { path: path.to_owned(), source })?;
-        Ok(Self { writer: Arc::new(writer) })
+        Ok(Self { writer: Arc::new(writer), seal: Arc::new(seal) })
     }
 
     pub(crate) fn objects(&self) -> Objects {
-        Objects::new(Arc::clone(&self.writer))
+        Objects::new(Arc::clone(&self.writer), Arc::clone(&self.seal))
     }
 
     pub(crate) fn journal(&self) -> Journal {
@@ -127,6 +135,12 @@ pub(crate) enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("the key of the secrets is out of reach")]
+    SecretsKey(#[source] keyfile::Error),
+    #[error("no secret can be written: the key that others were written with is not in {}: put that file back, or delete those secrets", path.display())]
+    LostKey { path: PathBuf },
+    #[error("{0} cannot be encrypted")]
+    Seal(Key),
     #[error("{0} exists already")]
     AlreadyExists(Key),
     #[error("{0} does not exist")]

@@ -4,33 +4,39 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
     Error, Key, Kind,
-    column::{json, unsigned},
+    column::{not_json, unsigned},
     schema,
+    seal::Seal,
     writer::{Durability, Fault, Writer},
 };
+
+/// More resourceVersions than a power cut can take back: those since the last write that was synced.
+const LEAP: u64 = 1 << 16;
 
 /// The objects. Every change is on disk when it is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Objects {
     writer: Arc<Writer>,
+    seal: Arc<Seal>,
 }
 
 impl Objects {
-    pub(super) fn new(writer: Arc<Writer>) -> Self {
-        Self { writer }
+    pub(super) fn new(writer: Arc<Writer>, seal: Arc<Seal>) -> Self {
+        Self { writer, seal }
     }
 
     /// Adds an object that has `metadata.namespace`, `.name` and `.uid`; gives it back with its resourceVersion.
     pub(crate) async fn create(&self, kind: Kind, object: Value) -> Result<Value, Error> {
         let object = Candidate::of(kind, object)?;
         let attempted = format!("create {}", object.key);
-        self.writer.write(attempted, Durability::Power, move |db| insert(db, object)).await
+        let seal = self.seal.clone();
+        self.writer.write(attempted, Durability::Power, move |db| insert(db, &seal, object)).await
     }
 
     /// Adds all of them or none.
@@ -40,30 +46,35 @@ impl Objects {
             .map(|(kind, object)| Candidate::of(kind, object))
             .collect::<Result<_, _>>()?;
         let attempted = format!("create {} objects", objects.len());
+        let seal = self.seal.clone();
         self.writer
             .write(attempted, Durability::Power, move |db| {
-                objects.into_iter().map(|object| insert(db, object)).collect()
+                objects.into_iter().map(|object| insert(db, &seal, object)).collect()
             })
             .await
     }
 
     pub(crate) async fn get(&self, kind: Kind, namespace: &str, name: &str) -> Result<Option<Value>, Error> {
         let key = Key { kind, namespace: namespace.to_owned(), name: name.to_owned() };
+        let seal = self.seal.clone();
         self.writer
-            .read(format!("read {key}"), move |db| Ok(stored(db, &key)?.map(|stored| stored.body)))
+            .read(format!("read {key}"), move |db| Ok(stored(db, &seal, &key)?.map(|stored| stored.body)))
             .await
     }
 
     /// The objects of a kind by namespace and name, and the resourceVersion at which that is the whole list.
     pub(crate) async fn list(&self, kind: Kind, namespace: Option<&str>) -> Result<(Vec<Value>, u64), Error> {
-        let namespace = namespace.map(str::to_owned);
+        let (namespace, seal) = (namespace.map(str::to_owned), self.seal.clone());
         self.writer
             .read(format!("list {} objects", kind.name()), move |db| {
                 let mut query = db.prepare_cached(
-                    "SELECT body FROM object WHERE kind = ?1 AND namespace = ifnull(?2, namespace)
-                     ORDER BY namespace, name",
+                    "SELECT namespace, name, uid, revision, body FROM object
+                     WHERE kind = ?1 AND namespace = ifnull(?2, namespace) ORDER BY namespace, name",
                 )?;
-                let rows = query.query_map(params![kind.name(), namespace], |row| json(row, "body"))?;
+                let rows = query.query_map(params![kind.name(), namespace], |row| {
+                    let key = Key { kind, namespace: row.get("namespace")?, name: row.get("name")? };
+                    Ok(read(row, &seal, &key)?.body)
+                })?;
                 Ok((rows.collect::<Result<_, _>>()?, schema::revision(db)?))
             })
             .await
@@ -79,7 +90,8 @@ impl Objects {
     ) -> Result<Value, Error> {
         let object = Candidate::of(kind, object)?;
         let attempted = format!("replace {}", object.key);
-        self.writer.write(attempted, Durability::Power, move |db| replace(db, object, expected)).await
+        let seal = self.seal.clone();
+        self.writer.write(attempted, Durability::Power, move |db| replace(db, &seal, object, expected)).await
     }
 
     /// Takes the object out, unless another with the same name has come in its place; gives back what it was.
@@ -91,15 +103,31 @@ impl Objects {
         uid: &str,
     ) -> Result<Value, Error> {
         let key = Key { kind, namespace: namespace.to_owned(), name: name.to_owned() };
-        let uid = uid.to_owned();
+        let (uid, seal) = (uid.to_owned(), self.seal.clone());
         self.writer
             .write(format!("remove {key}"), Durability::Power, move |db| {
-                let stored = same(db, &key, &uid)?;
+                let stored = same(db, &seal, &key, &uid)?;
                 db.prepare_cached("DELETE FROM object WHERE kind = ?1 AND namespace = ?2 AND name = ?3")?
                     .execute(params![key.kind.name(), key.namespace, key.name])?;
                 Ok(versioned(stored.body, advance(db)?))
             })
             .await
+    }
+
+    /// Takes this many resourceVersions for states that are not stored, and gives the last of them back.
+    pub(crate) async fn advance(&self, by: u64) -> Result<u64, Error> {
+        self.writer
+            .write("take a resourceVersion".to_owned(), Durability::Process, move |db| {
+                Ok(advance_by(db, by)?)
+            })
+            .await
+    }
+
+    /// Leaves all resourceVersions behind that were ever given out, also those that a power cut took back; gives the
+    /// newest back.
+    pub(crate) async fn leap(&self) -> Result<u64, Error> {
+        let attempted = "leap to new resourceVersions".to_owned();
+        self.writer.write(attempted, Durability::Power, |db| Ok(advance_by(db, LEAP)?)).await
     }
 
     /// The newest resourceVersion on disk.
@@ -135,30 +163,24 @@ struct Stored {
     body: Value,
 }
 
-fn insert(db: &Connection, object: Candidate) -> Result<Value, Fault> {
+fn insert(db: &Connection, seal: &Seal, object: Candidate) -> Result<Value, Fault> {
     let Candidate { key, uid, body } = object;
-    if stored(db, &key)?.is_some() {
+    if stored(db, seal, &key)?.is_some() {
         return Err(Error::AlreadyExists(key).into());
     }
     let revision = advance(db)?;
     let body = versioned(body, revision);
+    let text = seal.text(db, &key, &uid, &body)?;
     db.prepare_cached(
         "INSERT INTO object (kind, namespace, name, uid, revision, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
-    .execute(params![
-        key.kind.name(),
-        key.namespace,
-        key.name,
-        uid,
-        revision.cast_signed(),
-        body.to_string()
-    ])?;
+    .execute(params![key.kind.name(), key.namespace, key.name, uid, revision.cast_signed(), text])?;
     Ok(body)
 }
 
-fn replace(db: &Connection, object: Candidate, expected: Option<u64>) -> Result<Value, Fault> {
+fn replace(db: &Connection, seal: &Seal, object: Candidate, expected: Option<u64>) -> Result<Value, Fault> {
     let Candidate { key, uid, body } = object;
-    let before = same(db, &key, &uid)?;
+    let before = same(db, seal, &key, &uid)?;
     if let Some(expected) = expected.filter(|expected| *expected != before.revision) {
         return Err(Error::Conflict { key, expected, found: before.revision }.into());
     }
@@ -168,39 +190,44 @@ fn replace(db: &Connection, object: Candidate, expected: Option<u64>) -> Result<
     }
     let revision = advance(db)?;
     let body = versioned(body, revision);
+    let text = seal.text(db, &key, &uid, &body)?;
     db.prepare_cached(
         "UPDATE object SET revision = ?4, body = ?5 WHERE kind = ?1 AND namespace = ?2 AND name = ?3",
     )?
-    .execute(params![
-        key.kind.name(),
-        key.namespace,
-        key.name,
-        revision.cast_signed(),
-        body.to_string()
-    ])?;
+    .execute(params![key.kind.name(), key.namespace, key.name, revision.cast_signed(), text])?;
     Ok(body)
 }
 
 /// The stored object of that name, if it is still the one with that uid.
-fn same(db: &Connection, key: &Key, uid: &str) -> Result<Stored, Fault> {
-    let stored = stored(db, key)?.filter(|stored| stored.uid == uid);
+fn same(db: &Connection, seal: &Seal, key: &Key, uid: &str) -> Result<Stored, Fault> {
+    let stored = stored(db, seal, key)?.filter(|stored| stored.uid == uid);
     stored.ok_or_else(|| Error::NotFound(key.clone()).into())
 }
 
-fn stored(db: &Connection, key: &Key) -> rusqlite::Result<Option<Stored>> {
+fn stored(db: &Connection, seal: &Seal, key: &Key) -> rusqlite::Result<Option<Stored>> {
     db.prepare_cached(
         "SELECT uid, revision, body FROM object WHERE kind = ?1 AND namespace = ?2 AND name = ?3",
     )?
-    .query_row(params![key.kind.name(), key.namespace, key.name], |row| {
-        Ok(Stored { uid: row.get("uid")?, revision: unsigned(row, "revision")?, body: json(row, "body")? })
-    })
+    .query_row(params![key.kind.name(), key.namespace, key.name], |row| read(row, seal, key))
     .optional()
+}
+
+fn read(row: &Row<'_>, seal: &Seal, key: &Key) -> rusqlite::Result<Stored> {
+    let (uid, revision) = (row.get::<_, String>("uid")?, unsigned(row, "revision")?);
+    let index = row.as_ref().column_index("body")?;
+    let body = seal.body(row.get_ref(index)?.as_str()?, key, &uid, revision);
+    let body = body.map_err(|fault| not_json(index, fault))?;
+    Ok(Stored { uid, revision, body })
 }
 
 /// The next resourceVersion. Deletes take one too, so that a watcher can tell that something went.
 pub(super) fn advance(db: &Connection) -> rusqlite::Result<u64> {
-    db.prepare_cached("UPDATE revision SET newest = newest + 1 RETURNING newest")?
-        .query_row([], |row| unsigned(row, "newest"))
+    advance_by(db, 1)
+}
+
+fn advance_by(db: &Connection, by: u64) -> rusqlite::Result<u64> {
+    db.prepare_cached("UPDATE revision SET newest = newest + ?1 RETURNING newest")?
+        .query_row([by.cast_signed()], |row| unsigned(row, "newest"))
 }
 
 fn versioned(mut object: Value, revision: u64) -> Value {

@@ -7,7 +7,10 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use rusqlite::Connection;
 use serde_json::{Value, json};
+
+use super::schema::STEPS;
 
 /// Removed with all that is in it when it goes out of scope.
 pub(super) struct Scratch(PathBuf);
@@ -38,6 +41,12 @@ pub(super) fn pod(name: &str) -> Value {
         "metadata": {"namespace": "default", "name": name, "uid": format!("uid-{name}")},
         "spec": {"containers": [{"name": "main", "image": "busybox:1.36"}]},
     })
+}
+
+/// Makes of an empty file one with the schema of an older carob.
+pub(super) fn older(db: &Connection, steps: u32) {
+    STEPS[..steps as usize].iter().for_each(|step| db.execute_batch(step).unwrap());
+    db.pragma_update(None, "user_version", steps).unwrap();
 }
 
 /// How many transactions the write-ahead log holds: the frames that complete one say how large the database became

@@ -57,7 +57,7 @@ impl From<Error> for Fault {
 }
 
 impl Fault {
-    fn of(self, attempted: String) -> Error {
+    pub(super) fn of(self, attempted: String) -> Error {
         match self {
             Self::Sql(source) => Error::Failed { attempted, source },
             Self::Refused(error) => error,

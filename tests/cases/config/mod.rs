@@ -3,6 +3,7 @@
 
 mod files;
 mod objects;
+mod sealed;
 mod variables;
 mod waiting;
 
@@ -19,6 +20,7 @@ use crate::{
 
 pub(crate) fn cases() -> Vec<Case> {
     let case = |name, run| Case { name, mode: Mode::Shared, limit: Duration::from_secs(240), run };
+    let alone = |name, run| Case { name, mode: Mode::Alone, limit: Duration::from_secs(240), run };
     vec![
         case("variables_come_from_objects_and_from_the_pod", variables::all_sources),
         case("a_container_waits_for_the_object_it_needs_and_the_other_runs", waiting::for_variables),
@@ -27,6 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("files_change_while_the_pod_runs", files::live),
         case("objects_are_changed_in_place_or_refused", objects::changed),
         case("objects_of_a_file_follow_the_file", objects::of_the_folder),
+        alone("a_secret_is_not_to_be_read_on_the_disk", sealed::without_trace),
     ]
 }
 

@@ -147,6 +147,7 @@ pub(super) fn without(world: &World) -> Result<()> {
     };
     fs::write(CONFIG, r#"{"podCIDRv6": "none"}"#)?;
     only_v4("asked-for").context("podCIDRv6 is none")?;
+    checked(world, "none is wanted")?;
     fs::remove_file(CONFIG)?;
     let off = |value: &str| {
         world.command("sysctl", &["-q", &format!("net.ipv6.conf.default.disable_ipv6={value}")])
@@ -154,8 +155,18 @@ pub(super) fn without(world: &World) -> Result<()> {
     off("1")?;
     world.restart()?;
     only_v4("switched-off").context("IPv6 is switched off")?;
+    checked(world, "does not speak IPv6")?;
     off("0")?;
+    checked(world, "fd63:6172:6f62::/64 is free")?;
     let pod = Pod::apply(world, "back", &manifest("back", "", &[shell("main", "exec /work sleep", "")]))?;
     pod.await_running("main")?;
     address6(world, &pod).map(drop)
+}
+
+/// What `carob check` says of the range.
+fn checked(world: &World, expected: &str) -> Result<()> {
+    let check = world.carob_ok(&["check"])?;
+    let line = check.lines().find(|line| line.contains("podCIDRv6"));
+    ensure!(line.is_some_and(|line| line.starts_with("ok") && line.contains(expected)), "{check}");
+    Ok(())
 }

@@ -87,6 +87,82 @@ pub(super) fn streams(world: &World) -> Result<()> {
     no_zombies(world)
 }
 
+/// What a command says of its terminal, which is the container's own and of the container's user.
+const TERMINAL: &str = "test -t 0 && test -t 1 && test -t 2 && echo all three; tty; \
+    stat -c '%u %F' $(tty); stat -c %u /proc/self/fd/0 -L; (echo controlled > /dev/tty); \
+    ls -l /proc/$$/ns/mnt > /dev/null; echo $?; read line; echo \"got $line\"; exit 5";
+
+pub(super) fn terminal(world: &World) -> Result<()> {
+    let user = "      securityContext: { runAsUser: 1234, runAsGroup: 1234 }\n";
+    let plain = shell("plain", "exec /work sleep", user);
+    let pod = Pod::apply(world, "exec-tty", &manifest("exec-tty", "", &[plain]))?;
+    pod.await_running("plain")?;
+    let words = ["exec", "exec-tty", "-i", "-t", "--", "sh", "-c", TERMINAL];
+    let (code, said) = with_input(&words, "a word\n".to_owned())?;
+    // What is typed is echoed by the terminal, whenever it comes.
+    let lines: Vec<&str> = said.split("\r\n").filter(|line| *line != "a word").collect();
+    let expected = [
+        "all three",
+        "/dev/pts/0",
+        "1234 character special file",
+        "1234",
+        "controlled",
+        "0",
+        "got a word",
+        "",
+    ];
+    ensure!(code == Some(5) && lines == expected, "{code:?} {said:?}");
+    let gone = ["exec", "exec-tty", "-t", "--", "nosuch"];
+    let said = world.carob(&gone)?;
+    ensure!(said.code == Some(127), "{said:?}");
+    no_zombies(world)
+}
+
+/// A container's own streams: what it says from now on, what it is told, and the end of an input that is for one only.
+pub(super) fn attached(world: &World) -> Result<()> {
+    let script =
+        "echo before; while read line; do echo got $line; echo err >&2; done; echo over; exec /work sleep";
+    let container = shell("main", script, "      stdin: true\n      stdinOnce: true\n");
+    let typed = shell(
+        "typed",
+        "echo before; read line; echo got $line; exec /work sleep",
+        "      stdin: true\n      tty: true\n",
+    );
+    let pod = Pod::apply(world, "attach", &manifest("attach", "", &[container, typed]))?;
+    for name in ["main", "typed"] {
+        pod.await_log(name, "before")?;
+    }
+    let attach = |container: &'static str, input: &'static str, until: &'static str| -> Result<String> {
+        let tty: &[&str] = if container == "typed" { &["-t"] } else { &[] };
+        let words = [&["attach", "attach", "-c", container, "-i"], tty].concat();
+        let mut child = Command::new(AGENT)
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("start carob")?;
+        child.stdin.take().context("no stdin")?.write_all(input.as_bytes())?;
+        let mut said = String::new();
+        let mut output = std::io::BufReader::new(child.stdout.take().context("no stdout")?);
+        while !said.ends_with(until) {
+            ensure!(std::io::BufRead::read_line(&mut output, &mut said)? > 0, "it ends with {said:?}");
+        }
+        child.kill()?;
+        child.wait()?;
+        Ok(said)
+    };
+    let said = attach("main", "one\ntwo\n", "over\n")?;
+    ensure!(said == "got one\ngot two\nover\n", "from now on, and to the input's end: {said:?}");
+    let said = attach("typed", "three\n", "got three\r\n")?;
+    ensure!(said.contains("three\r\n"), "{said:?}");
+    // Two streams have no order between them.
+    let log = pod.logs("main")?;
+    let out: Vec<&str> = log.lines().filter(|line| *line != "err").collect();
+    let whole = out == ["before", "got one", "got two", "over"] && log.matches("err\n").count() == 2;
+    ensure!(whole, "the log misses nothing for that: {log:?}");
+    Ok(())
+}
+
 fn with_input(words: &[&str], input: String) -> Result<(Option<i32>, String)> {
     let mut child = Command::new(AGENT)
         .args(words)
@@ -149,14 +225,9 @@ pub(super) fn refusals(world: &World) -> Result<()> {
     }
     let said = world.carob(&["exec", "exec-no", "-c", "a", "--", "sh", "-c", noexec])?;
     ensure!(said.code == Some(126), "{said:?}");
-    let tty =
-        "/api/v1/namespaces/default/pods/exec-no/exec?container=a&command=sh&stdin=true&stdout=true&tty=true";
-    let answer = world.ask("GET", tty, None)?;
-    ensure!(
-        answer.status == 400 && answer.body.contains("terminals are not supported yet"),
-        "{}",
-        answer.body
-    );
+    let said = world.carob(&["attach", "exec-no", "-c", "a", "-i"])?;
+    let told = said.stderr.contains("has no standard input: its spec does not say stdin: true");
+    ensure!(said.code == Some(1) && told, "{said:?}");
     no_zombies(world)
 }
 

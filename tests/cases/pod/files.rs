@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::{manifest, shell};
 use crate::{
-    pods::{PATIENCE, Pod},
+    pods::{PATIENCE, Pod, sample},
     world::World,
 };
 
@@ -101,4 +101,43 @@ pub(super) fn claim(world: &World) -> Result<()> {
         ensure!(!fs::exists(directory)?, "{directory} is still there");
         Ok(())
     })
+}
+
+/// What lies in it is told while a pod uses it, and stays when the claim goes.
+pub(super) fn retained(world: &World) -> Result<()> {
+    let directory = Path::new("/var/lib/carob/claims/default/retained");
+    fs::create_dir_all(directory).context("make the claim's directory")?;
+    fs::write(directory.join("big"), vec![7; 2 << 20])?;
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata:\n  name: retained\n  annotations: { carob.dev/reclaim-policy: Retain }\nspec:\n  accessModes: [ReadWriteOnce]\n  resources: { requests: { storage: 1Mi } }\n";
+    let spec = "  volumes: [{ name: data, persistentVolumeClaim: { claimName: retained } }]\n";
+    let mounts = "      volumeMounts: [{ name: data, mountPath: /data }]\n";
+    let pod = manifest("retains", spec, &[shell("main", "exec /work sleep", mounts)]);
+    let pod = Pod::apply(world, "retains", &format!("{claim}---\n{pod}"))?;
+    world.wait_until("it is told what lies in the claim", PATIENCE, || {
+        let page = world.metrics()?;
+        let labels = [("namespace", "default"), ("persistentvolumeclaim", "retained")];
+        let figure = |name: &str| sample(&page, &format!("kubelet_volume_stats_{name}"), &labels);
+        let (used, free, all) =
+            (figure("used_bytes")?, figure("available_bytes")?, figure("capacity_bytes")?);
+        let room = free > 0.0 && free + used <= all;
+        ensure!((2e6..3e6).contains(&used) && room, "{used} are used, {free} of {all} are free");
+        let (used, free, all) = (figure("inodes_used")?, figure("inodes_free")?, figure("inodes")?);
+        ensure!(used == 2.0 && free > 0.0 && free + used <= all, "{used} files, {free} of {all} more");
+        Ok(())
+    })?;
+    pod.delete()?;
+    world.wait_until("nobody uses it any more", PATIENCE, || {
+        let told = world.metrics()?.contains("persistentvolumeclaim=\"retained\"");
+        ensure!(!told, "it is still told of");
+        Ok(())
+    })?;
+    world.carob_ok(&["delete", "pvc", "retained"])?;
+    world.wait_until("the claim is gone", PATIENCE, || {
+        let path = "/api/v1/namespaces/default/persistentvolumeclaims/retained";
+        let status = world.ask("GET", path, None)?.status;
+        ensure!(status == 404, "it is answered with {status}");
+        Ok(())
+    })?;
+    ensure!(directory.join("big").exists(), "what lay in it went with the claim");
+    fs::remove_dir_all(directory).context("remove the claim's directory")
 }

@@ -1,5 +1,6 @@
 //! A pod: what its containers share and what each has of its own, how they start again, and how it goes.
 
+mod added;
 mod asked;
 mod causes;
 mod clearing;
@@ -34,6 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("logs_are_cri_lines_where_shippers_look", files::logs),
         case("a_host_path_is_made_and_read_only_is_kept", files::host_path),
         case("a_claim_outlives_its_pods", files::claim),
+        case("a_claim_says_what_it_takes_and_stays_if_it_is_to", files::retained),
         case("the_kernel_has_the_limits_of_the_manifest", limits::written),
         case("each_restart_policy_meets_each_exit", policy::each_meets_each),
         case("restarts_wait_0_and_10_seconds", policy::back_off),
@@ -63,6 +65,14 @@ pub(crate) fn cases() -> Vec<Case> {
             run: elsewhere::named,
         },
         case("a_command_has_streams_and_an_exit_code", exec::streams),
+        case("a_command_may_have_a_terminal", exec::terminal),
+        Case {
+            name: "an_ephemeral_container_looks_on_and_decides_nothing",
+            mode: Mode::Alone,
+            limit: Duration::from_secs(180),
+            run: added::debug,
+        },
+        case("whoever_attaches_hears_and_is_heard", exec::attached),
         case("a_command_that_cannot_run_is_refused", exec::refusals),
         case("a_command_has_exactly_the_limits_of_its_container", exec::confinement),
         case("a_command_that_is_late_is_killed_with_its_session", exec::limit),

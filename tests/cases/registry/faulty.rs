@@ -45,6 +45,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_pull_goes_on_where_it_was_cut_off", cut),
         case("always_asks_for_the_digest_and_no_more", always),
         case("a_pod_that_goes_stops_its_pull", stopped),
+        case("a_mirror_that_lacks_an_image_says_nothing_of_it", mirrored),
         case("a_disk_that_fills_up_in_a_layer_keeps_nothing_of_it", full),
     ]
 }
@@ -63,10 +64,18 @@ impl<'w> Field<'w> {
         world.command("sh", &["-c", LAYERS, "sh", WORK, &own])?;
         let server = Server::start(shelf(world, &dir)?)?;
         ready(world)?;
-        let known = json!({"registries": {server.address.to_string(): {"insecure": true}}});
-        fs::write(CONFIG, known.to_string()).with_context(|| format!("write {CONFIG}"))?;
-        world.restart()?;
-        Ok(Self { world, server, dir })
+        let field = Self { world, server, dir };
+        field.knows(&json!({}))?;
+        Ok(field)
+    }
+
+    /// The agent is told of this registry, and how to reach others.
+    fn knows(&self, others: &Value) -> Result<()> {
+        let mut known = others.clone();
+        known[self.server.address.to_string()] = json!({"insecure": true});
+        let known = json!({"registries": known}).to_string();
+        fs::write(CONFIG, known).with_context(|| format!("write {CONFIG}"))?;
+        self.world.restart()
     }
 
     fn image(&self, repository: &str) -> String {
@@ -128,7 +137,7 @@ fn shelf(world: &World, dir: &Path) -> Result<Shelf> {
     let index = json!({"schemaVersion": 2, "manifests": [
         {"digest": format!("sha256:{}", "0".repeat(64)), "size": 5, "platform": {"os": "linux", "architecture": "s390x"}},
     ]});
-    for name in ["good", "good2", "liar", "short", "long", "cut", "slow"] {
+    for name in ["good", "good2", "mirrored", "liar", "short", "long", "cut", "slow"] {
         shelf.manifests.insert(format!("{name}:1"), good.clone());
     }
     shelf.manifests.insert("escape:1".to_owned(), escape);
@@ -147,7 +156,7 @@ const FAULTS: [(&str, &str); 14] = [
     ("locked", "unauthorized"),
     ("denied", "403 Forbidden: DENIED: not for you"),
     ("absent", "404 Not Found: MANIFEST_UNKNOWN: manifest unknown"),
-    ("busy", "429 Too Many Requests: TOOMANYREQUESTS: slow down (Retry-After: 7)"),
+    ("busy", "429 Too Many Requests: TOOMANYREQUESTS: slow down (Retry-After: 3600)"),
     ("broken", "500 Internal Server Error: out of order"),
     ("escape", "cannot unpack the layer"),
     ("other", "there is no image for linux/amd64 in it"),
@@ -168,6 +177,13 @@ fn faulty(world: &World) -> Result<()> {
     for (pod, said) in &pods {
         failed(world, pod, said)?;
     }
+    world.wait_until("who only failed is asked again", PATIENCE, || {
+        let asked = field.server.asked("broken");
+        ensure!(asked.len() > 1, "it was asked for {asked:?}");
+        Ok(())
+    })?;
+    let asked = field.server.asked("busy");
+    ensure!(asked.len() == 1, "who wants to be left alone was asked for {asked:?}");
     ensure!(!Path::new(WORK).join("escaped").exists(), "a layer has written out of its root");
     // Beside all of them a good one comes, and nobody else is touched.
     let good = field.pod("pull-good", &field.image("good"), "IfNotPresent")?;
@@ -262,6 +278,23 @@ fn always(world: &World) -> Result<()> {
     world.carob_ok(&["image", "rm", &field.image("good2")]).map(drop)
 }
 
+/// The registry itself cannot be asked: what is here is run.
+fn mirrored(world: &World) -> Result<()> {
+    const IMAGE: &str = "127.0.0.1:1/mirrored:1";
+    let field = Field::new(world)?;
+    field.knows(&json!({"127.0.0.1:1": {"mirrors": [field.server.address.to_string()]}}))?;
+    world.carob_ok(&["image", "pull", IMAGE])?;
+    field.server.forget("mirrored:1");
+    let before = field.server.asked("mirrored").len();
+    let pod = field.pod("pull-mirrored", IMAGE, "Always")?;
+    pod.await_running("main")?;
+    ensure!(field.server.asked("mirrored").len() > before, "the mirror was not asked");
+    let events = events(world, "pull-mirrored")?;
+    ensure!(events.contains("ImageUnchecked"), "nobody says that it may be old: {events:?}");
+    pod.delete()?;
+    world.carob_ok(&["image", "rm", IMAGE]).map(drop)
+}
+
 fn stopped(world: &World) -> Result<()> {
     let field = Field::new(world)?;
     let pod = field.pod("pull-stopped", &field.image("slow"), "IfNotPresent")?;
@@ -289,7 +322,7 @@ fn stopped(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// First the packed layer does not fit, then what it unpacks to; then all does.
+/// First the packed layer does not fit, then what it unpacks to; then all does. The reserve stays free.
 fn full(world: &World) -> Result<()> {
     world.install()?;
     world.command("mount", &["-t", "tmpfs", "-o", "size=64m", "state", STATE])?;
@@ -298,13 +331,18 @@ fn full(world: &World) -> Result<()> {
     steady.await_running("main")?;
     let before = entries()?;
     let packed = fs::metadata(field.dir.join("good.tar.gz"))?.len();
-    for left in [packed / 2, packed * 3 / 2] {
+    let reserve = (64 << 20) / 20;
+    for (spare, fault) in
+        [(packed / 2, "the image does not fit"), (packed * 3 / 2, "cannot unpack the layer")]
+    {
         let free = rustix::fs::statvfs(STATE)?;
         let filler = Path::new(STATE).join("filler");
-        fs::write(&filler, vec![7; usize::try_from(free.f_bavail * free.f_frsize - left)?])?;
+        let filled = free.f_bavail * free.f_frsize - reserve - spare;
+        fs::write(&filler, vec![7; usize::try_from(filled)?])?;
         let said = world.carob(&["image", "pull", &field.image("good")])?;
-        let told = said.code == Some(1) && said.stderr.contains("No space left on device");
-        ensure!(told, "with {left} bytes left it said {said:?}");
+        let told = [fault, "bytes are needed", &format!("that are free {reserve} are kept in reserve")];
+        let right = said.code == Some(1) && told.iter().all(|words| said.stderr.contains(words));
+        ensure!(right, "with {spare} bytes to spare it said {said:?}");
         world.wait_until("nothing is left of it", PATIENCE, || {
             let partial = fs::read_dir(Path::new(STORE).join("partial"))?.count();
             ensure!(entries()? == before && partial == 0, "new: {:?}, partial: {partial}", entries()?);

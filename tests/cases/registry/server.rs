@@ -24,7 +24,7 @@ const REFUSALS: [(&str, &str, &str); 6] = [
     ("absent", "404 Not Found", r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#),
     (
         "busy",
-        "429 Too Many Requests\r\nRetry-After: 7",
+        "429 Too Many Requests\r\nRetry-After: 3600",
         r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#,
     ),
     ("broken", "500 Internal Server Error", "out of order"),
@@ -56,6 +56,10 @@ impl Server {
 
     pub(super) fn put(&self, name: &str, manifest: Vec<u8>) {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner).manifests.insert(name.to_owned(), manifest);
+    }
+
+    pub(super) fn forget(&self, name: &str) {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner).manifests.remove(name);
     }
 
     /// The requests for a repository, each with its `Range`.

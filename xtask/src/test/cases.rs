@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::{prometheus, tally::Tally};
+use super::{
+    clients::{self, Clients, Reach},
+    prometheus,
+    tally::Tally,
+};
 use crate::{
     place::{HOST, Place},
     progress::{Stage, quiet_stage, took},
@@ -76,6 +80,7 @@ impl Guests<'_> {
             let mut heard = Heard::new(self.place, self.run.path(), left, stage, tally);
             let fault = match first.mode {
                 Mode::Shared | Mode::Alone => self.restored(&mut heard).err(),
+                Mode::Client => self.with_clients(&mut heard).err(),
                 Mode::Reboot => self.rebooted(&mut heard).err(),
                 Mode::Arm64 => Some(anyhow!("the case runs in the arm64 guest only")),
             };
@@ -89,6 +94,17 @@ impl Guests<'_> {
             left = &left[ended..];
         }
         Ok(())
+    }
+
+    fn with_clients(&self, heard: &mut Heard<'_, '_>) -> Result<()> {
+        let clients = Clients::made(self.place)?;
+        let dir = self.run.path();
+        let mut guest = Guest::restore(self.machine, self.saved, self.payload, Console::Logged, dir)?;
+        heard.clients = Some(Reach { clients, port: guest.lead(clients::AGENT)? });
+        match heard.follow(&mut guest, &self.told())? {
+            None => Ok(()),
+            Some(next) => bail!("the case asks for a {next:?}, but has a client that waits"),
+        }
     }
 
     fn restored(&self, heard: &mut Heard<'_, '_>) -> Result<()> {
@@ -135,6 +151,8 @@ pub(super) struct Heard<'a, 'b> {
     texts: Vec<PathBuf>,
     /// What it is told again in its next boot.
     notes: Vec<String>,
+    /// Who goes on with the case on this machine.
+    clients: Option<Reach>,
 }
 
 impl<'a, 'b> Heard<'a, 'b> {
@@ -145,7 +163,17 @@ impl<'a, 'b> Heard<'a, 'b> {
         stage: &'b Stage,
         tally: &'b mut Tally,
     ) -> Self {
-        Self { place, dir, cases, stage, tally, ended: 0, texts: Vec::new(), notes: Vec::new() }
+        Self {
+            place,
+            dir,
+            cases,
+            stage,
+            tally,
+            ended: 0,
+            texts: Vec::new(),
+            notes: Vec::new(),
+            clients: None,
+        }
     }
 
     /// How many cases have ended.
@@ -179,6 +207,10 @@ impl<'a, 'b> Heard<'a, 'b> {
                 Record::Cut { cut_within_ms } => cut = Some(self.cut(told, cut_within_ms)),
                 record => self.take(record)?,
             }
+            // Its guest waits until it is ended.
+            if self.clients.is_some() && self.ended == self.cases.len() {
+                return Ok(None);
+            }
         }
     }
 
@@ -210,7 +242,7 @@ impl<'a, 'b> Heard<'a, 'b> {
                 }
                 self.ended += 1;
                 let seconds = Some(seconds);
-                match self.judge(ok, note) {
+                match self.judge(&case, ok, note) {
                     Ok(()) => pass(self.stage, self.tally, &case, seconds),
                     Err(note) => report(self.stage, self.tally, &case, seconds, &note),
                 }
@@ -233,15 +265,17 @@ impl<'a, 'b> Heard<'a, 'b> {
     }
 
     /// A case has passed if the guest says so and what it handed over stands up to what only the host can check.
-    fn judge(&mut self, ok: bool, note: String) -> Result<(), String> {
+    fn judge(&mut self, case: &str, ok: bool, note: String) -> Result<(), String> {
         let texts = mem::take(&mut self.texts);
         if !ok {
             return Err(note);
         }
         let mut pages = texts.iter().filter(|text| text.extension().is_some_and(|end| end == "prom"));
-        pages
-            .try_for_each(|page| prometheus::check_page(self.place, page))
-            .map_err(|fault| format!("{fault:#}"))
+        let mut judged = pages.try_for_each(|page| prometheus::check_page(self.place, page));
+        if let Some(reach) = &self.clients {
+            judged = judged.and_then(|()| reach.go_on(self.place, case, self.dir, self.stage));
+        }
+        judged.map_err(|fault| format!("{fault:#}"))
     }
 }
 

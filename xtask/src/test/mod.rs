@@ -3,6 +3,7 @@
 
 mod arm64;
 pub(crate) mod cases;
+mod clients;
 mod host;
 mod programs;
 mod prometheus;

@@ -7,11 +7,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cgroup", &["pod", "config"]),
     ("picture", &["pod"]),
     ("ready", &[]),
+    ("keyfile", &[]),
+    ("pki", &["keyfile"]),
     ("columns", &[]),
     ("manifest", &["pod"]),
     ("plan", &["pod"]),
     ("account", &["pod"]),
-    ("store", &["pod", "config", "picture::Total"]),
+    ("store", &["pod", "config", "picture::Total", "keyfile"]),
     ("runtime", &["pod", "config", "cgroup"]),
     ("act", &["pod", "plan", "config", "cgroup", "kernel", "ready", "runtime::Word"]),
     ("kernel", &["pod", "config", "cgroup"]),
@@ -20,11 +22,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "api",
         &[
             "pod", "config", "columns", "manifest", "store", "stream", "picture", "account", "metrics",
-            "ready",
+            "ready", "pki",
         ],
     ),
     ("metrics", &["pod", "cgroup", "picture", "account"]),
-    ("cli", &["pod", "config", "columns", "manifest", "cgroup", "kernel", "account"]),
+    ("cli", &["pod", "config", "columns", "manifest", "cgroup", "kernel", "account", "keyfile"]),
 ];
 
 /// What may use everything: the loop that ties all together, and the entry.
@@ -39,6 +41,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("nftables", &["runtime"]),
     ("oci_spec", &["act", "runtime"]),
     ("prometheus_client", &["metrics"]),
+    ("rcgen", &["pki"]),
+    ("ring", &["store"]),
     ("rtnetlink", &["runtime"]),
     ("rusqlite", &["store"]),
     ("serde_yaml", &["manifest"]),

@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader, ErrorKind, Read, Write},
+    net::SocketAddrV4,
     os::unix::net::UnixStream,
     path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -79,6 +80,11 @@ impl Guest {
     fn start(setup: &Setup<'_>) -> Result<Self> {
         let (qemu, lines) = Qemu::start(setup)?;
         Ok(Self { qemu, qmp: lines.qmp, records: BufReader::new(lines.control) })
+    }
+
+    /// Leads a port of this machine's loopback to one of the guest's, and says which.
+    pub(crate) fn lead(&mut self, to: SocketAddrV4) -> Result<u16> {
+        self.qmp.lead(to).with_context(|| format!("lead a port to the guest's {to}"))
     }
 
     /// Writes the guest's state to `file` and ends it.

@@ -3,6 +3,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
+    net::{Ipv4Addr, SocketAddrV4, TcpListener},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
@@ -40,6 +41,19 @@ impl Qmp {
             } else {
                 return Ok(message["return"].take());
             }
+        }
+    }
+
+    /// Leads a port of this machine's loopback to one of the guest's, and says which.
+    pub(crate) fn lead(&mut self, to: SocketAddrV4) -> Result<u16> {
+        // QEMU would choose a port itself, too, but not say which.
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr());
+        let port = free.context("find a free port")?.port();
+        let order = format!("hostfwd_add net tcp:127.0.0.1:{port}-{to}");
+        let said = self.command("human-monitor-command", &json!({ "command-line": order }))?;
+        match said.as_str() {
+            Some("") => Ok(port),
+            _ => bail!("qemu refused `{order}`: {said}"),
         }
     }
 

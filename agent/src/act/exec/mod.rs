@@ -77,12 +77,31 @@ pub(crate) struct Finished {
     pub(crate) output: Vec<u8>,
 }
 
-/// A command's standard streams. Without an input it reads nothing.
+/// A command's standard streams.
 #[derive(Debug)]
-pub(crate) struct Streams {
-    pub(crate) stdin: Option<OwnedFd>,
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
+pub(crate) enum Streams {
+    /// Without an input it reads nothing.
+    Pipes { stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd },
+    /// A terminal of its own, whose master is sent to this socket.
+    Terminal { console: OwnedFd },
+}
+
+impl Streams {
+    /// What the runtime is told, and the descriptor that goes with it.
+    fn passed(&self) -> (&'static [u8], Option<BorrowedFd<'_>>) {
+        match self {
+            Self::Pipes { stdin, .. } => (b"p", stdin.as_ref().map(AsFd::as_fd)),
+            Self::Terminal { console } => (b"t", Some(console.as_fd())),
+        }
+    }
+
+    /// What the runtime writes to from its start.
+    fn output(self) -> (Stdio, Stdio) {
+        match self {
+            Self::Pipes { stdout, stderr, .. } => (stdout.into(), stderr.into()),
+            Self::Terminal { .. } => (Stdio::null(), Stdio::null()),
+        }
+    }
 }
 
 /// A command that runs. Dropped before its end, it is killed with all of its session.
@@ -117,7 +136,7 @@ async fn run_to_end(tools: &Arc<Tools>, id: &AttemptId, argv: &[String]) -> Resu
     let (ours, theirs) = io::pipe().map_err(fault)?;
     let stderr = theirs.try_clone().map_err(fault)?;
     let from = pipe::Receiver::from_owned_fd(ours.into()).map_err(fault)?;
-    let streams = Streams { stdin: None, stdout: theirs.into(), stderr: stderr.into() };
+    let streams = Streams::Pipes { stdin: None, stdout: theirs.into(), stderr: stderr.into() };
     let mut running = start(tools, id, argv, streams).await?;
     let mut output = Vec::new();
     let code = loop {
@@ -202,11 +221,12 @@ async fn handshake(
     let cgroup = tools.places.attempt_cgroup(id);
     let (ours, theirs) = StdUnixStream::pair().map_err(fault("make the door to the runtime"))?;
     ours.set_nonblocking(true).map_err(fault("make the door to the runtime"))?;
-    pass(&ours, main, streams.stdin).map_err(|e| fault("say which container is meant")(e.into()))?;
+    pass(&ours, main, &streams).map_err(|e| fault("say which container is meant")(e.into()))?;
     let mut command = tools.binary.command();
     command.args(["runtime", "exec", "--cgroup"]).arg(cgroup.path());
     command.arg("--bundle").arg(tools.places.attempt(id)).arg("--").args(argv);
-    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(streams.stdout).stderr(streams.stderr);
+    let (stdout, stderr) = streams.output();
+    command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(stdout).stderr(stderr);
     let child = tools.children.spawn(&mut command).map_err(fault("start the runtime"))?;
     // The command holds the child's ends: as long as it lives, the end of file does not come.
     drop(command);
@@ -245,13 +265,13 @@ fn refused(word: Word) -> Error {
 }
 
 /// Descriptors cannot be inherited one by one from a process with threads; so they are sent.
-fn pass(door: &StdUnixStream, main: &PidFd, stdin: Option<OwnedFd>) -> rustix::io::Result<()> {
-    let mut passed: Vec<BorrowedFd<'_>> = vec![main.as_fd()];
-    passed.extend(stdin.as_ref().map(AsFd::as_fd));
+fn pass(door: &StdUnixStream, main: &PidFd, streams: &Streams) -> rustix::io::Result<()> {
+    let (word, descriptor) = streams.passed();
+    let passed: Vec<BorrowedFd<'_>> = [Some(main.as_fd()), descriptor].into_iter().flatten().collect();
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = SendAncillaryBuffer::new(&mut room);
     control.push(SendAncillaryMessage::ScmRights(&passed));
-    sendmsg(door, &[IoSlice::new(b"x")], &mut control, SendFlags::NOSIGNAL).map(drop)
+    sendmsg(door, &[IoSlice::new(word)], &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
 impl Running {

@@ -102,7 +102,8 @@ impl<R: Read> Read for Stream<R> {
 
 impl Spool<'_> {
     fn fill(&mut self, plain: impl Read, directory: &Path) -> Result<(), Fault> {
-        let mut budget = Budget::new(self.limits.archive_entries, self.limits.archive_bytes);
+        let Limits { archive_entries, archive_bytes, .. } = *self.limits;
+        let mut budget = Budget::new(archive_entries, archive_bytes, directory);
         let mut archive = tar::Archive::new(plain);
         let mut entries = Entries::new(&mut archive, &mut budget)?;
         while let Some(entry) = entries.next()? {

@@ -1,18 +1,8 @@
 //! Makes room by removing images, by the kubelet's rules (`pkg/kubelet/images/image_gc_manager.go`): from the high mark
 //! down to the low one, those that were not used for the longest time first, never one that something needs.
 
-use rustix::fs::statvfs;
-
-use super::{Digest, Error, Gone, InUse, Store, disk::failed};
+use super::{Digest, Error, Gone, InUse, Store, disk::failed, space::Disk};
 use crate::pod::{Stamp, image_gc::ImageGc};
-
-/// A filesystem, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Disk {
-    pub(crate) capacity: u64,
-    /// For who is not root, as the kubelet counts.
-    pub(crate) available: u64,
-}
 
 /// What came of a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +67,7 @@ impl Store {
     }
 
     fn disk(&self) -> Result<Disk, Error> {
-        let found =
-            statvfs(&self.root).map_err(|e| failed("look at the filesystem of", &self.root)(e.into()))?;
-        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-        Ok(Disk { capacity: bytes(found.f_blocks), available: bytes(found.f_bavail) })
+        Disk::of(&self.root).map_err(failed("look at the filesystem of", &self.root))
     }
 }
 

@@ -15,6 +15,8 @@ use std::{
 use rustix::fs::Timespec;
 use tar::EntryType;
 
+use super::space::{Full, Refusal, Space};
+
 const BLOCK: u64 = 512;
 /// A long name is at most a path; PAX records may carry extended attributes of 64 KiB each.
 const EXTENSION_BYTES: u64 = 1 << 20;
@@ -34,6 +36,16 @@ pub(crate) enum Fault {
     TooMany { limit: u64 },
     #[error("it holds more than {limit} bytes")]
     TooBig { limit: u64 },
+    #[error("it does not fit")]
+    Full {
+        #[source]
+        source: Full,
+    },
+    #[error("cannot look at the free space")]
+    Space {
+        #[source]
+        source: io::Error,
+    },
     #[error("a header extension of {size} bytes exceeds {EXTENSION_BYTES}")]
     Extension { size: u64 },
     #[error("a pax record is malformed")]
@@ -86,11 +98,13 @@ pub(crate) enum Fault {
 pub(super) struct Budget {
     entries: (u64, u64),
     bytes: (u64, u64),
+    space: Space,
 }
 
 impl Budget {
-    pub(super) fn new(entries: u64, bytes: u64) -> Self {
-        Self { entries: (entries, entries), bytes: (bytes, bytes) }
+    /// At most that, and what the disk of `dir` has to spare.
+    pub(super) fn new(entries: u64, bytes: u64, dir: &Path) -> Self {
+        Self { entries: (entries, entries), bytes: (bytes, bytes), space: Space::of(dir) }
     }
 
     /// Reads what is left of a stream after its last entry: padding, or whatever else a tool has put there.
@@ -114,7 +128,10 @@ impl Budget {
     fn spend_bytes(&mut self, count: u64) -> Result<(), Fault> {
         let left = self.bytes.0.checked_sub(count).ok_or(Fault::TooBig { limit: self.bytes.1 })?;
         self.bytes.0 = left;
-        Ok(())
+        self.space.take(count).map_err(|refusal| match refusal {
+            Refusal::Full(source) => Fault::Full { source },
+            Refusal::Disk(source) => Fault::Space { source },
+        })
     }
 
     fn spend_entries(&mut self, count: u64) -> Result<(), Fault> {

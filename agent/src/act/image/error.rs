@@ -4,9 +4,10 @@
 
 use std::{io, path::PathBuf};
 
-use super::{Digest, disk::Census, entries::Fault};
+use super::{Digest, disk::Census, entries::Fault, space::Full};
 
-/// How much an archive may ask for. Far above any image for a small box, far below filling it without notice.
+/// How much an archive may ask for, however large the disk is: far above any image for a small box. What the disk has to
+/// spare is `space`'s.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     /// Bytes of an archive, uncompressed.
@@ -62,6 +63,11 @@ pub(crate) enum Error {
     Compression { name: String, kind: &'static str },
     #[error("{name:?} has more than {limit} bytes")]
     TooBig { name: String, limit: u64 },
+    #[error("the image does not fit")]
+    Full {
+        #[source]
+        source: Full,
+    },
     #[error("the archive has more than {limit} {what}")]
     TooMany { what: &'static str, limit: u64 },
     #[error("it is no image archive: neither manifest.json nor an OCI index.json is in it")]

@@ -85,7 +85,7 @@ fn fuzz_layers() {
         let layer = pieces.iter().fold(Tar::new(), added).done();
         // Refused or not: what it has made by then counts.
         let recorder = Recorder::create(&root.join("recipe")).unwrap();
-        let unpacked = unpack(&layer[..], &tree, &junk, &recorder, &mut Budget::new(ENTRIES, BYTES));
+        let unpacked = unpack(&layer[..], &tree, &junk, &recorder, &mut Budget::new(ENTRIES, BYTES, root));
         recorder.finish().unwrap();
         if unpacked.is_ok_and(|unpacked| !unpacked.replaced) {
             let mut again = Vec::new();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Digest, Error, Facts, Store,
+    Digest, Error, Facts, Limits, Store,
     archive::{self, Candidate},
     digest::HashingReader,
     disk::{self, Scratch, failed},
@@ -85,7 +85,8 @@ impl Store {
         candidates: &[Candidate],
         scratch: &Scratch,
     ) -> Result<BTreeMap<Digest, PathBuf>, Error> {
-        let mut budget = Budget::new(self.limits.unpacked_entries, self.limits.unpacked_bytes);
+        let Limits { unpacked_entries, unpacked_bytes, .. } = self.limits;
+        let mut budget = Budget::new(unpacked_entries, unpacked_bytes, scratch.path());
         let mut fresh = BTreeMap::new();
         let layers =
             candidates.iter().flat_map(|candidate| candidate.image.layers.iter().zip(&candidate.packed));

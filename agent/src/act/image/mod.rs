@@ -35,6 +35,7 @@ mod recipe;
 mod reference;
 mod room;
 mod rooted;
+mod space;
 mod unpack;
 mod uses;
 mod whole;

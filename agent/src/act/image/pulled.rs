@@ -8,6 +8,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -17,12 +18,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Digest, Error, Image, LIMITS, Store,
-    disk::{self, Scratch},
+    disk::{self, Scratch, failed},
     entries::Budget,
     format::{Blob, Descriptor, Listed, Platform, architecture},
     load::{Incoming, unpack_layer},
     names::Names,
     reference::{Reference, Version},
+    space::Disk,
 };
 
 /// How long what has come of a blob is kept for a pull that goes on.
@@ -113,7 +115,7 @@ pub(crate) type Layers = Vec<(Wanted, Digest)>;
 impl Workshop {
     pub(crate) fn new(store: &Path, scratch: &Path) -> Self {
         let store = Store::at(store);
-        let budget = Budget::new(LIMITS.unpacked_entries, LIMITS.unpacked_bytes);
+        let budget = Budget::new(LIMITS.unpacked_entries, LIMITS.unpacked_bytes, scratch);
         Self { store, scratch: Scratch::of_another(scratch), budget: Mutex::new(budget) }
     }
 
@@ -141,15 +143,20 @@ impl Workshop {
         if listed.len() > LIMITS.layers {
             return Err(Error::TooMany { what: "layers", limit: LIMITS.layers as u64 });
         }
-        if listed
-            .iter()
-            .map(|blob| blob.size)
-            .try_fold(0, u64::checked_add)
-            .is_none_or(|all| all > LIMITS.archive_bytes)
-        {
+        let size = listed.iter().map(|blob| blob.size).try_fold(0, u64::checked_add);
+        if size.is_none_or(|size| size > LIMITS.archive_bytes) {
             return Err(Error::TooBig { name: "the image".to_owned(), limit: LIMITS.archive_bytes });
         }
         Ok(listed.into_iter().zip(expected).collect())
+    }
+
+    /// Whether the blobs fit that have to be fetched. How large they are once they are unpacked shows when they are.
+    pub(crate) fn ensure_space(&self, lacking: impl Iterator<Item = Wanted>) -> Result<(), Error> {
+        let begun = |blob: Wanted| fs::metadata(self.partial(blob.digest)).map_or(0, |partial| partial.len());
+        let needed = lacking.map(|blob| blob.size.saturating_sub(begun(blob))).sum();
+        let scratch = self.scratch.path();
+        let disk = Disk::of(scratch).map_err(failed("look at the filesystem of", scratch))?;
+        disk.spare(needed).map(drop).map_err(|source| Error::Full { source })
     }
 
     /// Whether a layer has to be fetched.

@@ -289,7 +289,7 @@ mod tests {
             fs::create_dir(dir).unwrap();
         }
         let recorder = Recorder::create(&root.join("recipe")).unwrap();
-        unpack(layer, &tree, &junk, &recorder, &mut Budget::new(1000, 1 << 20)).unwrap();
+        unpack(layer, &tree, &junk, &recorder, &mut Budget::new(1000, 1 << 20, root)).unwrap();
         assert_eq!(recorder.finish().unwrap(), layer.len() as u64);
     }
 

@@ -422,7 +422,7 @@ mod tests {
         fs::create_dir_all(&tree).unwrap();
         fs::create_dir_all(&junk).unwrap();
         let recorder = Recorder::create(&root.join("recipe")).unwrap();
-        let unpacked = unpack(layer, &tree, &junk, &recorder, &mut Budget::new(1000, 1 << 20))?;
+        let unpacked = unpack(layer, &tree, &junk, &recorder, &mut Budget::new(1000, 1 << 20, root))?;
         assert_eq!(recorder.finish().unwrap(), layer.len() as u64);
         if !unpacked.replaced {
             let mut again = Vec::new();
@@ -673,7 +673,8 @@ mod tests {
                 fs::create_dir(dir).unwrap();
             }
             let recorder = Recorder::create(&temporary.path().join("recipe")).unwrap();
-            unpack(&layer[..], &tree, &junk, &recorder, &mut Budget::new(3000, 1 << 20)).unwrap();
+            unpack(&layer[..], &tree, &junk, &recorder, &mut Budget::new(3000, 1 << 20, temporary.path()))
+                .unwrap();
             assert!(tree.join("a/a/a/a").is_dir());
         };
         std::thread::Builder::new()
@@ -687,8 +688,8 @@ mod tests {
     #[test]
     fn an_extension_that_would_fill_the_memory_is_refused() {
         let layer = Tar::new().sized(EntryType::GNULongName, "a", "", 0, b"", 3 << 20).done();
-        let mut budget = Budget::new(10, 1 << 40);
         let temporary = Temporary::new();
+        let mut budget = Budget::new(10, 1 << 40, temporary.path());
         let recorder = Recorder::create(&temporary.path().join("recipe")).unwrap();
         let refused = unpack(&layer[..], temporary.path(), temporary.path(), &recorder, &mut budget);
         assert!(matches!(refused, Err(Fault::Extension { size: 3_145_728 })));

@@ -12,6 +12,7 @@ mod cri;
 mod keeper;
 mod output;
 mod rotate;
+mod tap;
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -35,12 +36,18 @@ use rustix::{
     pipe::{SpliceFlags, splice},
 };
 use serde::{Deserialize, Serialize};
-use tokio::{io::unix::AsyncFd, sync::Notify, task::JoinHandle};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
 
 use crate::{config::LogLimits, ready};
 use cri::{Rest, Stream};
 pub(crate) use keeper::Keeper;
 pub(super) use output::last_output;
+pub(crate) use tap::Piece;
+use tap::Taps;
 
 /// How much one turn moves; the default capacity of a pipe.
 const CHUNK: usize = 64 << 10;
@@ -80,6 +87,12 @@ pub(crate) fn make(dir: &Path, owner: (u32, u32)) -> Result<Writers, Error> {
     Ok(Writers { out: open(Stream::Out)?, err: open(Stream::Err)? })
 }
 
+/// The container's ends once more.
+pub(super) fn reopen(dir: &Path) -> io::Result<Writers> {
+    let open = |stream| rustix::fs::open(fifo(dir, stream), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    Ok(Writers { out: open(Stream::Out)?, err: open(Stream::Err)? })
+}
+
 fn open_writer(path: &Path, (uid, gid): (u32, u32)) -> rustix::io::Result<OwnedFd> {
     match mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600), 0) {
         Ok(()) | Err(Errno::EXIST) => (),
@@ -112,6 +125,7 @@ pub(crate) fn remove(log: &Path, link: &Path) {
 #[derive(Debug)]
 pub(crate) struct Pump {
     stop: Arc<Notify>,
+    taps: Taps,
     task: JoinHandle<()>,
 }
 
@@ -138,9 +152,14 @@ impl Pump {
     /// Takes up the work where it was left, if it was ever begun.
     pub(crate) fn start(dir: &Path, log: &Path, link: &Path, around: Surroundings) -> Result<Self, Error> {
         let mover = Mover::resume(dir, log, link, around)?;
-        let stop = Arc::new(Notify::new());
+        let (stop, taps) = (Arc::new(Notify::new()), mover.taps.clone());
         let task = tokio::spawn(mover.run(stop.clone()));
-        Ok(Self { stop, task })
+        Ok(Self { stop, taps, task })
+    }
+
+    /// All output from now on, besides the log.
+    pub(crate) fn listen(&self) -> mpsc::Receiver<Piece> {
+        self.taps.listen()
     }
 
     /// Moves what is still in the pipes, then ends. For an attempt that has no process any more.
@@ -186,6 +205,7 @@ struct Mover {
     tidying: Option<JoinHandle<()>>,
     out: Source,
     err: Source,
+    taps: Taps,
     around: Surroundings,
 }
 
@@ -202,7 +222,8 @@ impl Mover {
         let (out, err) = (source(Stream::Out, done.out)?, source(Stream::Err, done.err)?);
         let (dir, path, full) = (dir.to_owned(), path.to_owned(), around.limits.size);
         let (file, written) = (done.file, done.log);
-        Ok(Self { dir, path, log, file, written, full, tidying: None, out, err, around })
+        let taps = Taps::default();
+        Ok(Self { dir, path, log, file, written, full, tidying: None, out, err, taps, around })
     }
 
     async fn run(mut self, stop: Arc<Notify>) {
@@ -219,6 +240,7 @@ impl Mover {
             }
         }
         while self.turn(Rest::Flush) {}
+        self.taps.end();
         if let Some(tidying) = self.tidying
             && let Err(e) = tidying.await
         {
@@ -228,7 +250,7 @@ impl Mover {
 
     /// Moves a load of each, then writes what has become whole lines (or everything). Whether there may be more.
     fn turn(&mut self, rest: Rest) -> bool {
-        let moved = self.out.take() | self.err.take();
+        let moved = self.out.take(&self.taps) | self.err.take(&self.taps);
         self.write_out(rest);
         moved
     }
@@ -322,11 +344,14 @@ impl Source {
     }
 
     /// Moves one load from the pipe to the spool; whether there was any.
-    fn take(&mut self) -> bool {
-        let mut to = self.received;
+    fn take(&mut self, taps: &Taps) -> bool {
+        let (from, mut to) = (self.received, self.received);
         match splice(self.fifo.get_ref(), None, &self.spool, Some(&mut to), CHUNK, SpliceFlags::NONBLOCK) {
             Ok(moved) => {
                 self.received += moved as u64;
+                if moved > 0 {
+                    taps.tell(self.stream, || self.read(from, moved));
+                }
                 moved > 0
             }
             Err(Errno::AGAIN) => false,
@@ -340,9 +365,12 @@ impl Source {
     /// The next bytes of the spool that are not in the log.
     fn pending(&self) -> Option<Vec<u8>> {
         let length = usize::try_from(self.received - self.consumed).unwrap_or(CHUNK).min(CHUNK);
+        (length > 0).then(|| self.read(self.consumed, length))?
+    }
+
+    fn read(&self, from: u64, length: usize) -> Option<Vec<u8>> {
         let mut bytes = vec![0; length];
-        let read = self.spool.read_exact_at(&mut bytes, self.consumed);
-        (length > 0 && read.is_ok()).then_some(bytes)
+        self.spool.read_exact_at(&mut bytes, from).is_ok().then_some(bytes)
     }
 
     fn unpunched(&self) -> u64 {

@@ -58,6 +58,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) cgroup: &'a str,
     /// Where those of `net`, `ipc`, `uts` and `pid` that are the pod's own are pinned.
     pub(crate) namespaces: &'a Path,
+    /// Another container's namespace of processes, if it is to see those.
+    pub(crate) processes: Option<&'a Path>,
     pub(crate) binds: &'a [Bind],
     pub(crate) oom_score_adj: i32,
 }
@@ -80,7 +82,7 @@ pub(crate) fn spec(attempt: &Attempt<'_>) -> Value {
         "annotations": {STOP_SIGNAL: attempt.image.stop_signal},
         "mounts": mounts(attempt.binds),
         "linux": {
-            "namespaces": namespaces(attempt.namespaces, attempt.around),
+            "namespaces": namespaces(attempt.namespaces, attempt.around, attempt.processes),
             "cgroupsPath": attempt.cgroup,
             "resources": {},
         },
@@ -96,12 +98,15 @@ pub(crate) fn working_dir<'a>(container: &'a Container, image: &'a ImageDefaults
     given.filter(|dir| !dir.is_empty()).unwrap_or("/")
 }
 
-/// Own mount and cgroup namespaces; one of processes as the pod says; the pod's for the rest. What is not named is the
-/// box's.
-fn namespaces(pinned: &Path, around: &Surroundings) -> Value {
+/// Own mount and cgroup namespaces; one of processes as the pod says, or that of `processes`; the pod's for the rest.
+/// What is not named is the box's.
+fn namespaces(pinned: &Path, around: &Surroundings, processes: Option<&Path>) -> Value {
     let of_pod = |kind: &str, file: &str| json!({"type": kind, "path": pinned.join(file)});
     let processes = match around.pid {
-        Processes::None => (Whose::Pods, json!({"type": "pid"})),
+        Processes::None => match processes {
+            Some(others) => (Whose::Pods, json!({"type": "pid", "path": others})),
+            None => (Whose::Pods, json!({"type": "pid"})),
+        },
         Processes::Pods => (Whose::Pods, of_pod("pid", "pid")),
         Processes::Box => (Whose::Box, Value::Null),
     };
@@ -182,6 +187,7 @@ mod tests {
             rootfs: Path::new("/r"),
             cgroup: "/pods/p/c-0",
             namespaces: Path::new("/ns"),
+            processes: None,
             binds: &binds,
             oom_score_adj: 3,
         });
@@ -213,7 +219,7 @@ mod tests {
     fn a_namespace_of_the_box_is_left_out() {
         let kinds = |net, ipc, pid| -> Vec<String> {
             let around = Surroundings { net, ipc, pid, ..Surroundings::default() };
-            let all = namespaces(Path::new("/ns"), &around);
+            let all = namespaces(Path::new("/ns"), &around, None);
             all.as_array().unwrap().iter().map(|entry| entry["type"].as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(kinds(Whose::Box, Whose::Pods, Processes::None), ["mount", "pid", "cgroup", "ipc"]);

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
@@ -51,6 +51,13 @@ impl Target {
         }
     }
 
+    /// The pod's loopback; that of the box, if the pod is on its network.
+    pub(in crate::act) fn inside(tools: &Tools, pod: &PodUid) -> Self {
+        let pause = tools.around.pause;
+        let namespace = tools.network.address(pod).map(|_| tools.places.pod(pod).namespaces().join("net"));
+        Self { namespace, host: Host::Address(Ipv4Addr::LOCALHOST.into()), pause }
+    }
+
     pub(super) fn host(&self) -> &Host {
         &self.host
     }
@@ -67,7 +74,7 @@ impl Target {
     }
 
     /// A socket that is not connected yet, for an address of the target's.
-    pub(super) async fn open(&self, address: IpAddr) -> Result<TcpSocket, Error> {
+    pub(in crate::act) async fn open(&self, address: IpAddr) -> Result<TcpSocket, Error> {
         let Some(namespace) = &self.namespace else {
             let made = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
             return made.map_err(|source| Error::OwnSocket { source });
@@ -112,7 +119,7 @@ pub(super) fn words(error: &io::Error) -> String {
 impl Target {
     /// This machine's own loopback.
     pub(super) fn here() -> Self {
-        let host = Host::Address(std::net::Ipv4Addr::LOCALHOST.into());
+        let host = Host::Address(Ipv4Addr::LOCALHOST.into());
         Self { namespace: None, host, pause: |_| Box::pin(std::future::pending()) }
     }
 }

@@ -50,10 +50,10 @@ pub(super) enum Error {
 }
 
 impl Error {
-    fn is_of_the_way(&self) -> bool {
+    fn of_the_registry(&self) -> Option<&registry::Error> {
         match self {
-            Self::Registry(e) | Self::Fetch(fetch::Error::Registry(e)) => e.is_of_the_way(),
-            _ => false,
+            Self::Registry(e) | Self::Fetch(fetch::Error::Registry(e)) => Some(e),
+            _ => None,
         }
     }
 }
@@ -81,14 +81,14 @@ pub(super) fn say(said: &Said) {
 }
 
 /// Asks one endpoint after the other. What all of them say is told; the last one is the registry itself, and whether that
-/// was reached is what counts: what a mirror does not have says nothing of the image.
+/// was reached, and when it may be asked again, is what counts: what a mirror does not have says nothing of the image.
 async fn pull(order: Order, pause: Pausing) -> Last {
     let source = match pulled::source(&order.image) {
         Ok(source) => source,
-        Err(e) => return Last::Failed { message: chain(&e), unreachable: false },
+        Err(e) => return failed(chain(&e), Some(&e.into())),
     };
     let shop = Arc::new(Workshop::new(&order.store, &order.scratch));
-    let (mut messages, mut unreachable) = (Vec::new(), false);
+    let (mut messages, mut last) = (Vec::new(), None);
     for endpoint in order.endpoints {
         let credentials = fitting(&order.credentials, &endpoint.name).into_iter().cloned().collect();
         let pulled = match Repository::open(endpoint, credentials, pause) {
@@ -99,12 +99,18 @@ async fn pull(order: Order, pause: Pausing) -> Last {
             Ok(Some(prepared)) => return Last::Prepared(Box::new(prepared)),
             Ok(None) => return Last::Same,
             Err(e) => {
-                unreachable = e.is_of_the_way();
                 messages.push(chain(&e));
+                last = Some(e);
             }
         }
     }
-    Last::Failed { message: messages.join("; "), unreachable }
+    failed(messages.join("; "), last.as_ref())
+}
+
+fn failed(message: String, last: Option<&Error>) -> Last {
+    let last = last.and_then(Error::of_the_registry);
+    let unreachable = last.is_some_and(registry::Error::is_of_the_way);
+    Last::Failed { message, unreachable, wait: last.map(registry::Error::wait).unwrap_or_default() }
 }
 
 /// One image from one place.
@@ -159,9 +165,10 @@ impl Pull<'_> {
 
     /// Several are fetched at once; each is unpacked as soon as it is here.
     async fn layers(&self, layers: &Layers) -> Result<BTreeMap<Digest, PathBuf>, Error> {
-        let lacking: BTreeMap<_, _> = layers.iter().map(|(blob, layer)| (*layer, *blob)).collect();
-        let lacking = lacking.into_iter().filter(|(layer, _)| self.shop.lacks(*layer));
-        let fetched = lacking.map(|(layer, blob)| self.layer(blob, layer));
+        let mut lacking: BTreeMap<_, _> = layers.iter().map(|(blob, layer)| (*layer, *blob)).collect();
+        lacking.retain(|layer, _| self.shop.lacks(*layer));
+        self.shop.ensure_space(lacking.values().copied())?;
+        let fetched = lacking.into_iter().map(|(layer, blob)| self.layer(blob, layer));
         stream::iter(fetched).buffer_unordered(AT_ONCE).try_collect().await
     }
 

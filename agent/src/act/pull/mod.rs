@@ -11,6 +11,7 @@ use std::{
     fs, io,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tokio::sync::{Mutex as Turn, Notify, Semaphore};
@@ -45,7 +46,7 @@ pub(crate) enum Error {
     },
     /// The child's words, and through it those of the registries.
     #[error("image {image:?} cannot be pulled: {message}")]
-    Refused { image: String, message: String },
+    Refused { image: String, message: String, wait: Duration },
     #[error("the credentials in {} cannot be used", path.display())]
     Credentials {
         path: PathBuf,
@@ -79,6 +80,11 @@ impl Error {
             Self::Image { source: image::Error::Damaged { .. }, .. } => "ImageInspectError",
             _ => "ErrImagePull",
         }
+    }
+
+    /// How long the registry wants not to be asked again.
+    pub(crate) fn wait(&self) -> Duration {
+        if let Self::Refused { wait, .. } = self { *wait } else { Duration::ZERO }
     }
 }
 
@@ -224,8 +230,10 @@ pub(crate) async fn ensure(
     match (pulled?, here) {
         (Pulled::Image(size), _) => Ok(Fetched::Pulled { size }),
         (Pulled::Same, here) => Ok(Fetched::Pulled { size: here.map_or(0, |image| image.size) }),
-        (Pulled::Unreachable(why), Some(_)) => Ok(Fetched::Unchecked { why }),
-        (Pulled::Unreachable(message), None) => Err(Error::Refused { image: wanted.image, message }),
+        (Pulled::Unreachable { message, .. }, Some(_)) => Ok(Fetched::Unchecked { why: message }),
+        (Pulled::Unreachable { message, wait }, None) => {
+            Err(Error::Refused { image: wanted.image, message, wait })
+        }
     }
 }
 
@@ -243,7 +251,10 @@ enum Pulled {
     /// So many bytes, unpacked.
     Image(u64),
     Same,
-    Unreachable(String),
+    Unreachable {
+        message: String,
+        wait: Duration,
+    },
 }
 
 async fn pull(
@@ -268,8 +279,10 @@ async fn pull(
     let mut worker = Worker::start(tools, &order, scratch.clone())?;
     match worker.hear(tell).await? {
         Last::Same => Ok(Pulled::Same),
-        Last::Failed { message, unreachable: true } => Ok(Pulled::Unreachable(message)),
-        Last::Failed { message, .. } => Err(Error::Refused { image: wanted.image.clone(), message }),
+        Last::Failed { message, unreachable: true, wait } => Ok(Pulled::Unreachable { message, wait }),
+        Last::Failed { message, wait, .. } => {
+            Err(Error::Refused { image: wanted.image.clone(), message, wait })
+        }
         Last::Prepared(prepared) => {
             let store = tools.images.clone();
             let committed = blocking(move || store.commit(*prepared, &scratch)).await;

@@ -1,6 +1,6 @@
 //! What the agent and the child that pulls tell each other: one JSON object a line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,8 @@ pub(super) enum Last {
         message: String,
         /// That no registry could be asked.
         unreachable: bool,
+        /// How long it wants not to be asked again.
+        wait: Duration,
     },
 }
 

@@ -47,6 +47,8 @@ pub(crate) enum Error {
         status: hyper::StatusCode,
         /// The registry's own words.
         message: String,
+        /// Its `Retry-After`.
+        wait: Option<Duration>,
     },
     #[error("unauthorized: {host} wants credentials for {repository}{}", after(message))]
     Unauthorized { host: String, repository: String, message: String },
@@ -100,5 +102,10 @@ impl Error {
             Self::Status { status, .. } => status.is_server_error(),
             _ => false,
         }
+    }
+
+    /// How long the registry wants not to be asked again.
+    pub(crate) fn wait(&self) -> Duration {
+        if let Self::Status { wait: Some(wait), .. } = self { *wait } else { Duration::ZERO }
     }
 }

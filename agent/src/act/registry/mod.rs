@@ -184,9 +184,15 @@ async fn succeeded(answer: Answer) -> Result<Answer, Error> {
     if status.is_success() {
         return Ok(answer);
     }
-    let again = answer.header(&header::RETRY_AFTER).map(|after| format!(" (Retry-After: {after})"));
-    let message = format!("{}{}", message(answer).await, again.unwrap_or_default());
-    Err(Error::Status { url, status, message })
+    let again = answer.header(&header::RETRY_AFTER).map(str::to_owned);
+    let said = again.as_ref().map(|after| format!(" (Retry-After: {after})"));
+    let message = format!("{}{}", message(answer).await, said.unwrap_or_default());
+    Err(Error::Status { url, status, message, wait: again.as_deref().and_then(seconds) })
+}
+
+/// Of a `Retry-After`. A date would ask for the clock on the wall.
+fn seconds(after: &str) -> Option<Duration> {
+    after.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// Why not, in the registry's own words: of the error that the specification has, or else the first line.

@@ -6,16 +6,20 @@ mod usage;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Json;
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
     Api,
-    objects::{Answer, ListQuery, Options, options},
+    cache::WatchCache,
+    list::{self, ListQuery},
+    objects::{Answer, Options, options},
     refusal::Refusal,
     resource::{self, Listed},
-    selector,
     table::Form,
 };
 use crate::{
@@ -59,50 +63,61 @@ impl Shown {
     }
 }
 
-/// `GET` of a list, in one namespace or in all.
+/// `GET` of a list, in one namespace or in all. What is used has no versions, and is not watched.
 pub(super) async fn list(
-    api: &Api,
+    api: Arc<Api>,
     shown: Shown,
-    namespace: Option<&str>,
+    namespace: Option<String>,
     query: Options<ListQuery>,
     form: Form,
-) -> Answer {
-    let selector = options(query)?.selector(selector::FIELDS)?;
-    let revision = *api.objects.changed().borrow();
-    let mut items = shown.all(api).await?;
-    let is_here = |item: &Value| namespace.is_none_or(|name| item["metadata"]["namespace"] == name);
-    items.retain(|item| is_here(item) && selector.matches(item));
+) -> Result<Response, Refusal> {
+    let query = options(query)?;
+    if matches!(shown, Shown::Nodes | Shown::Namespaces) {
+        return list::list_or_watch(api, shown.into(), namespace, &query, form).await;
+    }
+    let wanted = list::wanted(shown.into(), namespace, &query)?;
+    if query.watches() {
+        return Err(Refusal::method_not_allowed("what is used cannot be watched: list again"));
+    }
+    let mut items = shown.all(&api).await?;
+    items.retain(|item| wanted.covers(item));
     let Listed { kind, version, .. } = shown.listed();
-    let metadata = json!({"resourceVersion": revision.to_string()});
-    Ok(Json(form.list((kind, version), &items, metadata, (api.clock)())))
+    Ok(Json(form.list((kind, version), &items, json!({}), (api.clock)())).into_response())
 }
 
 /// `GET` of one.
 pub(super) async fn read(api: &Api, shown: Shown, namespace: Option<&str>, name: &str, form: Form) -> Answer {
-    let is_meant = |item: &Value| {
-        let metadata = &item["metadata"];
-        metadata["name"] == name && namespace.is_none_or(|namespace| metadata["namespace"] == namespace)
-    };
     let Listed { kind, plural, .. } = shown.listed();
-    let found = shown.all(api).await?.into_iter().find(is_meant);
-    let found = found.ok_or_else(|| Refusal::absent(format!("{plural} {name:?} not found")))?;
-    Ok(Json(form.one(kind, found, (api.clock)())))
+    let absent = || Refusal::absent(format!("{plural} {name:?} not found"));
+    let found = match shown {
+        Shown::Nodes | Shown::Namespaces => {
+            let found = WatchCache::one(api, shown.into(), "", name).await?;
+            found.map(|shown| shown.object.clone())
+        }
+        Shown::NodeMetrics | Shown::PodMetrics => {
+            let is_meant = |item: &Value| {
+                let metadata = &item["metadata"];
+                let here = namespace.is_none_or(|namespace| metadata["namespace"] == namespace);
+                metadata["name"] == name && here
+            };
+            shown.all(api).await?.into_iter().find(is_meant)
+        }
+    };
+    Ok(Json(form.one(kind, found.ok_or_else(absent)?, (api.clock)())))
 }
 
 fn nodes(api: &Api) -> Vec<Value> {
-    let revision = *api.objects.changed().borrow();
-    vec![node::node(&api.picture.borrow(), revision, (api.clock)())]
+    vec![node::node(&api.picture.borrow(), (api.clock)())]
 }
 
 async fn namespaces(api: &Api) -> Result<Vec<Value>, Refusal> {
-    let (mut objects, mut newest) = (Vec::new(), 0);
+    let mut objects = Vec::new();
     for resource in resource::all() {
         let listed = api.objects.list(resource.kind, None).await;
-        let (found, revision) = listed.map_err(|error| Refusal::of_store(&error, resource, ""))?;
+        let (found, _) = listed.map_err(|error| Refusal::of_store(&error, resource, ""))?;
         objects.extend(found);
-        newest = newest.max(revision);
     }
-    Ok(namespace::namespaces(&objects, newest))
+    Ok(namespace::namespaces(&objects))
 }
 
 /// What is used. If something was never looked at before, it is looked at twice.

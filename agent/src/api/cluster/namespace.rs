@@ -10,7 +10,7 @@ use super::uid;
 const DEFAULT: &str = "default";
 
 /// The namespaces of these objects. Each is as old as the oldest object in it.
-pub(super) fn namespaces(objects: &[Value], revision: u64) -> Vec<Value> {
+pub(super) fn namespaces(objects: &[Value]) -> Vec<Value> {
     let mut oldest: BTreeMap<&str, Option<&str>> = BTreeMap::from([(DEFAULT, None)]);
     for object in objects {
         let metadata = &object["metadata"];
@@ -22,17 +22,16 @@ pub(super) fn namespaces(objects: &[Value], revision: u64) -> Vec<Value> {
         // Dates in UTC are in order as texts are.
         *known = [*known, made].into_iter().flatten().min();
     }
-    oldest.into_iter().map(|(name, made)| namespace(name, made, revision)).collect()
+    oldest.into_iter().map(|(name, made)| namespace(name, made)).collect()
 }
 
-fn namespace(name: &str, made: Option<&str>, revision: u64) -> Value {
+fn namespace(name: &str, made: Option<&str>) -> Value {
     json!({
         "kind": "Namespace",
         "apiVersion": "v1",
         "metadata": {
             "name": name,
             "uid": uid("Namespace", name),
-            "resourceVersion": revision.to_string(),
             "creationTimestamp": made,
             "labels": {"kubernetes.io/metadata.name": name},
         },
@@ -53,7 +52,7 @@ mod tests {
             object("shop", "2026-11-23T10:00:00Z"),
             object("shop", "2026-11-23T12:00:00Z"),
         ];
-        let found: Vec<_> = namespaces(&objects, 7)
+        let found: Vec<_> = namespaces(&objects)
             .iter()
             .map(|one| (one["metadata"]["name"].clone(), one["metadata"]["creationTimestamp"].clone()))
             .collect();

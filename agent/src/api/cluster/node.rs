@@ -9,11 +9,13 @@ use crate::{
     pod::{MOST_PODS, Stamp},
 };
 
+/// Seconds between two reports (kubelet `nodeStatusReportFrequency`).
+const HEARTBEAT: i64 = 300;
 /// Whether the kernel tells of every death.
 const HEARS: &str = "carob.dev/KernelAccounting";
 
 /// The one node. It is as old as this boot.
-pub(super) fn node(picture: &Picture, revision: u64, now: Timestamp) -> Value {
+pub(super) fn node(picture: &Picture, now: Timestamp) -> Value {
     let booted = picture.wall(&picture.boot, Stamp::default()).and_then(date::of_nanos);
     let system = rustix::system::uname();
     let kernel = system.release().to_string_lossy();
@@ -27,7 +29,6 @@ pub(super) fn node(picture: &Picture, revision: u64, now: Timestamp) -> Value {
         "metadata": {
             "name": picture.node,
             "uid": super::uid("Node", &picture.node),
-            "resourceVersion": revision.to_string(),
             "creationTimestamp": booted,
             "labels": {
                 "kubernetes.io/arch": architecture,
@@ -40,7 +41,7 @@ pub(super) fn node(picture: &Picture, revision: u64, now: Timestamp) -> Value {
             "addresses": addresses,
             "capacity": amounts(picture),
             "allocatable": amounts(picture),
-            "conditions": conditions(picture, &date::seconds(now)),
+            "conditions": conditions(picture, &date::seconds(heartbeat(now))),
             "nodeInfo": {
                 "architecture": architecture,
                 "bootID": picture.boot.0,
@@ -55,6 +56,12 @@ pub(super) fn node(picture: &Picture, revision: u64, now: Timestamp) -> Value {
             },
         },
     })
+}
+
+/// As often as a kubelet reports of itself: else it would be another node each second.
+fn heartbeat(now: Timestamp) -> Timestamp {
+    let seconds = now.as_second();
+    Timestamp::from_second(seconds - seconds.rem_euclid(HEARTBEAT)).unwrap_or(now)
 }
 
 /// Pods may ask for all there is.
@@ -118,7 +125,7 @@ mod tests {
         picture.capacity = Capacity { cpu: 3500, memory: 2 << 30 };
         picture.health.images = ImageDisk { capacity: 1 << 30, pressure: true, ..ImageDisk::default() };
         picture.health.deaf = Some("no BTF".to_owned());
-        let node = node(&picture, 7, "2026-11-23T12:00:00Z".parse().unwrap());
+        let node = node(&picture, "2026-11-23T12:00:00Z".parse().unwrap());
         assert_eq!(node["metadata"]["creationTimestamp"], "2026-11-23T10:00:00Z");
         let amounts =
             json!({"cpu": "3500m", "memory": "2097152Ki", "pods": "110", "ephemeral-storage": "1048576Ki"});

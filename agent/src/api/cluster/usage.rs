@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     api::date,
-    metrics::{Use, Used, UsedByPod},
+    metrics::{Use, Used},
     picture::Picture,
 };
 
@@ -26,7 +26,7 @@ pub(super) fn nodes(used: &Used, picture: &Picture, now: Timestamp) -> Vec<Value
 }
 
 pub(super) fn pods(used: &Used, now: Timestamp) -> Vec<Value> {
-    let pods = used.pods.iter().map(|UsedByPod { pod, containers }| {
+    let pods = used.pods.iter().map(|(pod, containers)| {
         let shown = |(name, used): &(String, Use)| json!({"name": name, "usage": usage(used)});
         let mut metadata = json!({
             "name": pod.spec.name.name,
@@ -68,10 +68,7 @@ mod tests {
     fn amounts_are_quantities() {
         let used = |cpu: u64| Use { cpu, window: Duration::from_millis(1500), memory: 3 << 20 };
         let pod = Arc::new(pod_picture(&object("web", &["c"]), Vec::new()));
-        let all = Used {
-            node: Some(used(9)),
-            pods: vec![UsedByPod { pod, containers: vec![("c".to_owned(), used(123_456))] }],
-        };
+        let all = Used { node: Some(used(9)), pods: vec![(pod, vec![("c".to_owned(), used(123_456))])] };
         let now = "2026-11-23T12:00:00Z".parse().unwrap();
         let pod = &pods(&all, now)[0];
         assert_eq!(

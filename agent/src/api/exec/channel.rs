@@ -1,5 +1,6 @@
 //! Kubernetes' remote command protocol: one byte for the channel, then its bytes. Pure.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::ExecFault;
@@ -8,6 +9,7 @@ pub(super) const STDIN: u8 = 0;
 pub(super) const STDOUT: u8 = 1;
 pub(super) const STDERR: u8 = 2;
 const STATUS: u8 = 3;
+const RESIZE: u8 = 4;
 /// Since v5: the other byte is a channel that is closed.
 const CLOSE: u8 = 255;
 
@@ -37,6 +39,7 @@ impl Protocol {
     pub(super) fn read(self, message: &[u8]) -> Heard<'_> {
         match message {
             [STDIN, bytes @ ..] => Heard::Input(bytes),
+            [RESIZE, size @ ..] => read_size(size),
             [CLOSE, STDIN] if self == Self::V5 => Heard::InputEnds,
             _ => Heard::Other,
         }
@@ -47,8 +50,28 @@ impl Protocol {
 pub(super) enum Heard<'a> {
     Input(&'a [u8]),
     InputEnds,
-    /// A channel that is not in use: the size of a terminal, or nothing at all.
+    /// The client's window, in characters.
+    Size {
+        columns: u16,
+        rows: u16,
+    },
+    /// A channel that is not in use, or nothing at all.
     Other,
+}
+
+/// As Kubernetes' `TerminalSize` is written.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Size {
+    width: u16,
+    height: u16,
+}
+
+fn read_size(text: &[u8]) -> Heard<'static> {
+    match serde_json::from_slice(text) {
+        Ok(Size { width, height }) => Heard::Size { columns: width, rows: height },
+        Err(_) => Heard::Other,
+    }
 }
 
 /// A message that carries output.
@@ -100,12 +123,14 @@ mod tests {
 
     #[test]
     fn only_v5_can_end_the_input() {
-        let rows: [(Protocol, &[u8], Heard<'_>); 6] = [
+        let rows: [(Protocol, &[u8], Heard<'_>); 8] = [
             (Protocol::V5, b"\0abc", Heard::Input(b"abc")),
             (Protocol::V4, b"\0", Heard::Input(b"")),
             (Protocol::V5, &[255, 0], Heard::InputEnds),
             (Protocol::V4, &[255, 0], Heard::Other),
             (Protocol::V5, b"\x04{\"Width\":80}", Heard::Other),
+            (Protocol::V4, b"\x04{\"Width\":80,\"Height\":24}", Heard::Size { columns: 80, rows: 24 }),
+            (Protocol::V4, b"\x04{\"Width\":80,\"Height\":-1}", Heard::Other),
             (Protocol::V5, b"", Heard::Other),
         ];
         for (protocol, message, expected) in rows {

@@ -1,9 +1,12 @@
-//! `…/pods/{name}/exec`: a command in a container that runs, its streams over a WebSocket. `run` stands behind the door and
-//! starts it; here is only who asks for what, and the way of the bytes.
+//! `…/pods/{name}/exec`, `attach` and `portforward`: a command in a container that runs, its own streams, its ports, over a
+//! WebSocket. `run` stands behind the door and opens them; here is only who asks for what, and the way of the bytes.
 
+mod attach;
 mod channel;
 mod collect;
+mod forward;
 mod session;
+mod terminal;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -16,10 +19,13 @@ use axum::{
     response::Response,
 };
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    net::{TcpStream, UnixStream},
+    sync::{mpsc, oneshot},
+};
 
-pub(super) use self::collect::collect;
-pub(crate) use self::session::Ends;
+pub(crate) use self::{attach::Hand, session::Ends};
+pub(super) use self::{attach::attach, collect::collect, forward::forward};
 use self::{
     channel::Protocol,
     session::{Pipes, Wanted},
@@ -35,7 +41,7 @@ use super::{
 use crate::{
     picture::Picture,
     pod::{
-        AttemptId,
+        AttemptId, PodUid,
         status::{ContainerState, Phase},
     },
 };
@@ -59,6 +65,12 @@ pub(crate) enum ExecRequest {
         limit: Option<Duration>,
         reply: oneshot::Sender<Result<(i32, Vec<u8>), ExecFault>>,
     },
+    /// The streams of a container's main process.
+    Attach { id: AttemptId, reply: oneshot::Sender<Result<Hand, ExecFault>> },
+    /// No more input for a container, ever (`stdinOnce`).
+    EndInput { id: AttemptId },
+    /// A connection to a port on the pod's loopback.
+    Dial { pod: PodUid, port: u16, reply: oneshot::Sender<Result<TcpStream, ExecFault>> },
 }
 
 /// Why a command did not run.
@@ -83,21 +95,47 @@ pub(super) async fn exec(
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
     let order = Order::read(options(query)?).map_err(Refusal::bad_request)?;
+    if order.argv.is_empty() {
+        return Err(Refusal::bad_request("you must specify at least one command for the container"));
+    }
     let object = find(&api, PODS, &namespace, &name).await?;
     let container = chosen(&object, order.container.as_deref()).map_err(Refusal::bad_request)?;
     let id = running(&api.picture.borrow(), &object, &container).map_err(Refusal::bad_request)?;
+    let wanted = order.streams().map_err(Refusal::bad_request)?;
     let (upgrade, protocol) = negotiate(upgrade)?;
-    let pipes = Pipes::make(order.wanted);
-    let (pipes, ends) = pipes.map_err(|e: io::Error| Refusal::failed(format!("cannot make pipes: {e}")))?;
+    let Order { argv, tty, .. } = order;
+    let unable = |e: io::Error| Refusal::failed(format!("cannot make the command's streams: {e}"));
+    let (ours, ends) = Ours::make(wanted, tty).map_err(unable)?;
     let (reply, ended) = oneshot::channel();
-    let argv = order.argv.clone();
-    let request = ExecRequest::Stream { id, argv, ends, reply };
+    let request = ExecRequest::Stream { id, argv: argv.clone(), ends, reply };
     Ok(upgrade.on_upgrade(move |socket| async move {
         // Only now: a command whose client does not come must not run.
-        if api.exec.requests.send(request).await.is_ok() {
-            session::serve(socket, protocol, order, pipes, ended).await;
+        if api.exec.requests.send(request).await.is_err() {
+            return;
+        }
+        match ours {
+            Ours::Pipes(pipes) => session::serve(socket, protocol, argv, pipes, ended).await,
+            Ours::Terminal(console) => terminal::serve(socket, protocol, argv, console, ended).await,
         }
     }))
+}
+
+/// Our side of a command's streams.
+enum Ours {
+    Pipes(Pipes),
+    /// Where the master will come from.
+    Terminal(UnixStream),
+}
+
+impl Ours {
+    fn make(wanted: Wanted, tty: bool) -> io::Result<(Self, Ends)> {
+        if tty {
+            let (ours, console) = terminal::pair()?;
+            return Ok((Self::Terminal(ours), Ends::Terminal { console }));
+        }
+        let (pipes, ends) = Pipes::make(wanted)?;
+        Ok((Self::Pipes(pipes), ends))
+    }
 }
 
 fn negotiate(upgrade: Upgrade) -> Result<(WebSocketUpgrade, Protocol), Refusal> {
@@ -120,12 +158,13 @@ struct Order {
     container: Option<String>,
     argv: Vec<String>,
     wanted: Wanted,
+    tty: bool,
 }
 
 impl Order {
     fn read(query: Vec<(String, String)>) -> Result<Self, String> {
-        let mut order = Self { container: None, argv: Vec::new(), wanted: Wanted::default() };
-        let mut tty = false;
+        let (wanted, tty) = (Wanted::default(), false);
+        let mut order = Self { container: None, argv: Vec::new(), wanted, tty };
         for (key, value) in query {
             match key.as_str() {
                 "container" if value.is_empty() => (),
@@ -134,22 +173,22 @@ impl Order {
                 "stdin" => order.wanted.stdin = flag(&key, &value)?,
                 "stdout" => order.wanted.stdout = flag(&key, &value)?,
                 "stderr" => order.wanted.stderr = flag(&key, &value)?,
-                "tty" => tty = flag(&key, &value)?,
+                "tty" => order.tty = flag(&key, &value)?,
                 _ => (),
             }
         }
-        if tty {
-            return Err(
-                "tty: terminals are not supported yet: ask without tty (kubectl exec without -t)".to_owned()
-            );
-        }
-        if order.argv.is_empty() {
-            return Err("you must specify at least one command for the container".to_owned());
-        }
-        if order.wanted == Wanted::default() {
+        Ok(order)
+    }
+
+    /// Which streams: at least one, and a terminal knows no errors.
+    fn streams(&self) -> Result<Wanted, String> {
+        if self.wanted == Wanted::default() {
             return Err("you must specify at least one of stdin, stdout, stderr".to_owned());
         }
-        Ok(order)
+        if self.tty && self.wanted.stderr {
+            return Err("tty and stderr cannot both be true".to_owned());
+        }
+        Ok(self.wanted)
     }
 }
 
@@ -194,16 +233,18 @@ mod tests {
             let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
             pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
         };
-        let rows: [(&str, Result<&[&str], &str>); 6] = [
+        let rows: [(&str, Result<&[&str], &str>); 7] = [
             ("command=ls&command=-l&stdout=true", Ok(&["ls", "-l"])),
             ("command=ls&stderr=1&container=", Ok(&["ls"])),
-            ("stdout=true", Err("at least one command")),
+            ("stdout=true", Ok(&[])),
             ("command=ls", Err("at least one of stdin, stdout, stderr")),
-            ("command=ls&stdout=true&tty=true", Err("terminals are not supported yet")),
+            ("command=ls&stdout=true&tty=true", Ok(&["ls"])),
+            ("command=ls&stdout=true&stderr=true&tty=true", Err("tty and stderr cannot both")),
             ("command=ls&stdout=maybe", Err("stdout: \"maybe\"")),
         ];
         for (query, expected) in rows {
-            match (Order::read(pairs(query)), expected) {
+            let read = Order::read(pairs(query)).and_then(|order| order.streams().map(|_| order));
+            match (read, expected) {
                 (Ok(order), Ok(argv)) => assert_eq!(order.argv, argv, "{query}"),
                 (Err(fault), Err(part)) => assert!(fault.contains(part), "{query}: {fault}"),
                 (found, _) => panic!("{query}: {found:?}"),

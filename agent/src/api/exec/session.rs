@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    ExecFault, Order,
+    ExecFault,
     channel::{self, Heard, Protocol},
 };
 
@@ -41,10 +41,16 @@ pub(super) struct Pipes {
 
 /// The command's ends.
 #[derive(Debug)]
-pub(crate) struct Ends {
-    pub(crate) stdin: Option<OwnedFd>,
-    pub(crate) stdout: OwnedFd,
-    pub(crate) stderr: OwnedFd,
+pub(crate) enum Ends {
+    Pipes {
+        stdin: Option<OwnedFd>,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
+    /// Where the master of its terminal is to go.
+    Terminal {
+        console: OwnedFd,
+    },
 }
 
 /// A pipe that the command writes to; output that nobody wants is read all the same.
@@ -57,7 +63,7 @@ struct Output {
 type Sink = SplitSink<WebSocket, Message>;
 
 /// The client has gone.
-struct Gone;
+pub(super) struct Gone;
 
 impl Pipes {
     pub(super) fn make(wanted: Wanted) -> io::Result<(Self, Ends)> {
@@ -73,7 +79,7 @@ impl Pipes {
             let (theirs, ours) = io::pipe()?;
             (stdin, input) = (Some(Sender::from_owned_fd(ours.into())?), Some(theirs.into()));
         }
-        Ok((Self { stdin, stdout, stderr }, Ends { stdin: input, stdout: out, stderr: err }))
+        Ok((Self { stdin, stdout, stderr }, Ends::Pipes { stdin: input, stdout: out, stderr: err }))
     }
 }
 
@@ -81,14 +87,14 @@ impl Pipes {
 pub(super) async fn serve(
     socket: WebSocket,
     protocol: Protocol,
-    order: Order,
+    argv: Vec<String>,
     pipes: Pipes,
     ended: oneshot::Receiver<Result<i32, ExecFault>>,
 ) {
     let Pipes { stdin, stdout, stderr } = pipes;
     let (sink, stream) = socket.split();
     tokio::select! {
-        _ = give(sink, &order.argv, [stdout, stderr], ended) => (),
+        _ = give(sink, &argv, [stdout, stderr], ended) => (),
         () = take(stream, protocol, stdin) => (),
     }
 }
@@ -109,7 +115,7 @@ async fn take(mut stream: SplitStream<WebSocket>, protocol: Protocol, mut stdin:
                 }
             }
             (Heard::InputEnds, _) => stdin = None,
-            (Heard::Input(_) | Heard::Other, _) => (),
+            (Heard::Input(_) | Heard::Size { .. } | Heard::Other, _) => (),
         }
     }
 }
@@ -138,7 +144,7 @@ async fn give(
     sink.close().await.map_err(|_| Gone)
 }
 
-async fn send(sink: &mut Sink, message: Vec<u8>) -> Result<(), Gone> {
+pub(super) async fn send(sink: &mut Sink, message: Vec<u8>) -> Result<(), Gone> {
     sink.send(Message::Binary(Bytes::from(message))).await.map_err(|_| Gone)
 }
 

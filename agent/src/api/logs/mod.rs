@@ -111,7 +111,8 @@ pub(super) fn chosen(object: &Value, named: Option<&str>) -> Result<String, Stri
         let containers = object["spec"][list].as_array().map(Vec::as_slice).unwrap_or_default();
         containers.iter().filter_map(|container| container["name"].as_str()).collect()
     };
-    let (names, inits) = (names("containers"), names("initContainers"));
+    let inits = [names("initContainers"), names("ephemeralContainers")].concat();
+    let names = names("containers");
     let default = object["metadata"]["annotations"].get(DEFAULT_CONTAINER).and_then(Value::as_str);
     match (named.or(default), names.as_slice()) {
         (Some(name), _) if names.contains(&name) || inits.contains(&name) => Ok(name.to_owned()),

@@ -2,11 +2,13 @@
 
 mod change;
 mod discovery;
+mod door;
 mod events;
 mod exec;
 pub(in crate::api) mod scene;
 mod shown;
 mod streams;
+mod watch;
 
 use std::io::Read;
 
@@ -86,7 +88,6 @@ async fn errors_are_status_objects() {
         ("GET", "/api/v1/namespaces/default/pods/x", "", 404, "NotFound", r#"pods "x" not found"#),
         ("DELETE", "/api/v1/namespaces/default/pods/x", "", 404, "NotFound", r#"pods "x" not found"#),
         ("PUT", PODS, "", 405, "MethodNotAllowed", "method"),
-        ("GET", "/api/v1/pods?watch=true", "", 405, "MethodNotAllowed", "watching"),
         ("GET", "/api/v1/pods?labelSelector=a%20within%20(b)", "", 400, "BadRequest", "selector"),
         (
             "GET",
@@ -323,18 +324,4 @@ async fn claims_are_served_as_pods_are() {
     assert_eq!((&list["kind"], &list["items"][0]), (&json!("PersistentVolumeClaimList"), &created));
     let (_, doomed) = scene.ask("DELETE", &format!("{claims}/data"), "").await;
     assert_eq!(doomed["metadata"]["deletionTimestamp"], "2026-11-23T12:00:00Z");
-}
-
-#[test]
-fn only_root_and_the_agents_own_user_may_speak() {
-    for (peer, own, expected) in [
-        (Some(0), 0, true),
-        (Some(0), 7, true),
-        (Some(7), 7, true),
-        (Some(8), 7, false),
-        (Some(8), 0, false),
-        (None, 0, false),
-    ] {
-        assert_eq!(may_speak(peer, own), expected, "{peer:?} {own}");
-    }
 }

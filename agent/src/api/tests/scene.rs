@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Write,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc,
@@ -21,12 +22,14 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
-    net::{UnixListener, UnixStream},
+    net::{TcpListener, UnixListener, UnixStream},
     sync::{mpsc, watch},
 };
 
 use crate::{
-    api::{Api, ExecDoor, ExecRequest, ImageDoor, ImageRequest, serve_socket},
+    api::{
+        Api, Door, ExecDoor, ExecRequest, ImageDoor, ImageRequest, WatchCache, serve_network, serve_socket,
+    },
     config::Config,
     manifest,
     metrics::Readings,
@@ -57,7 +60,7 @@ pub(in crate::api) fn boot() -> BootId {
 /// A picture without pods.
 pub(in crate::api) fn picture() -> Picture {
     Picture {
-        address: std::net::Ipv4Addr::new(192, 0, 2, 1).into(),
+        address: Ipv4Addr::new(192, 0, 2, 1).into(),
         node: "box".to_owned(),
         capacity: crate::picture::Capacity::default(),
         boot: boot(),
@@ -65,8 +68,10 @@ pub(in crate::api) fn picture() -> Picture {
         pods: BTreeMap::new(),
         totals: Vec::new(),
         health: Health::default(),
+        claims: Arc::default(),
         stages: Arc::default(),
         meter: crate::picture::meter::Meter::default(),
+        refusals: Arc::default(),
     }
 }
 
@@ -85,7 +90,7 @@ pub(in crate::api) fn pod_picture(object: &Value, containers: Vec<ContainerStatu
     let uid = PodUid(object["metadata"]["uid"].as_str().unwrap().to_owned());
     PodPicture {
         address: Some(crate::pod::network::Address {
-            v4: std::net::Ipv4Addr::new(10, 182, 0, 7),
+            v4: Ipv4Addr::new(10, 182, 0, 7),
             v6: Some(std::net::Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 7)),
         }),
         spec: Arc::new(manifest::spec(object, uid).unwrap()),
@@ -166,6 +171,21 @@ pub(in crate::api) struct Scene {
 impl Scene {
     /// Starts a server in a directory of its own.
     pub(in crate::api) fn new() -> Self {
+        Self::prepared(|_| None).0
+    }
+
+    /// And one that clients reach over TLS, at that address.
+    pub(in crate::api) async fn with_door() -> (Self, SocketAddr) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let open = |config: &Config| Some(Arc::new(Door::new(config, at, picture().address, clock).unwrap()));
+        let (scene, api) = Self::prepared(open);
+        let door = api.door.clone().unwrap();
+        tokio::spawn(serve_network(api, door, listener));
+        (scene, at)
+    }
+
+    fn prepared(door: impl FnOnce(&Config) -> Option<Arc<Door>>) -> (Self, Api) {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("carob-api-{}-{number}", std::process::id()));
@@ -175,20 +195,24 @@ impl Scene {
         let (sender, receiver) = watch::channel(Arc::new(picture()));
         let (requests, images) = mpsc::channel(1);
         let (commands, exec) = mpsc::channel(1);
+        let config = Arc::new(Config::under(&dir));
         let api = Api {
             objects: store.objects(),
             journal: store.journal(),
             picture: receiver,
             images: ImageDoor { requests },
             exec: ExecDoor { requests: commands },
-            config: Arc::new(Config::under(&dir)),
+            door: door(&config),
+            config,
             clock,
             now: Stamp::default,
             readings: Readings::default(),
+            pause: |_| Box::pin(std::future::pending()),
+            cache: Arc::new(WatchCache::new(0)),
         };
         let listener = UnixListener::bind(dir.join("sock")).unwrap();
-        tokio::spawn(serve_socket(api, listener));
-        Self { dir, store, picture: sender, images, exec }
+        tokio::spawn(serve_socket(api.clone(), listener));
+        (Self { dir, store, picture: sender, images, exec }, api)
     }
 
     /// Stores an object and shows it in the picture.

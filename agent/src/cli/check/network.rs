@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads the kernel's files and asks nft")]
 
 use std::{
-    fs,
+    fmt, fs,
     path::Path,
     process::{Command, Stdio},
 };
@@ -13,11 +13,13 @@ use crate::{
     pod::{
         network,
         range::{self, Range},
+        range6::{self, Range6},
     },
 };
 
 /// What a pod's cable and the rules are made of.
 const MODULES: [&str; 5] = ["bridge", "veth", "nf_tables", "nft_chain_nat", "nft_masq"];
+const CIDR6: &str = "podCIDRv6";
 const WITHOUT: &str = "no pod gets an address: only those with hostNetwork run";
 
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
@@ -26,9 +28,20 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     vec![
         program(chains.as_deref()),
         modules(Path::new("/"), &release),
-        free(config.pod_range, &fs::read_to_string("/proc/net/route").unwrap_or_default()),
+        free(config.pod_range, &read("/proc/net/route").unwrap_or_default()),
+        match config.pod_range6 {
+            Some(_) if !range6::is_spoken(read) => {
+                ipv4_only("this kernel does not speak IPv6, or is told not to")
+            }
+            Some(range) => free6(range, &read("/proc/net/ipv6_route").unwrap_or_default()),
+            None => ipv4_only("none is wanted"),
+        },
         forwarded(chains.as_deref().unwrap_or_default()),
     ]
+}
+
+fn read(file: &str) -> Option<String> {
+    fs::read_to_string(file).ok()
 }
 
 /// Whether our table is there.
@@ -70,13 +83,28 @@ fn modules(root: &Path, release: &str) -> Finding {
 
 fn free(range: Range, table: &str) -> Finding {
     let routes = range::routes(table);
-    let (state, found) = match range::taken(range, &routes, network::BRIDGE) {
+    let taken = range::taken(range, &routes, network::BRIDGE);
+    is_free("podCIDR", range, taken.map(|route| (route.to, route.device.as_str())))
+}
+
+fn free6(range: Range6, table: &str) -> Finding {
+    let routes = range6::routes(table);
+    let taken = range6::taken(range, &routes, network::BRIDGE);
+    is_free(CIDR6, range, taken.map(|route| (route.to, route.device.as_str())))
+}
+
+fn is_free<R: fmt::Display>(what: &'static str, range: R, taken: Option<(R, &str)>) -> Finding {
+    let (state, found) = match taken {
         None => (State::Good, format!("{range} is free")),
-        Some(route) => {
-            (State::Missing, format!("{range} overlaps the route to {} by {}", route.to, route.device))
-        }
+        Some((to, device)) => (State::Missing, format!("{range} overlaps the route to {to} by {device}")),
     };
-    Finding { what: "podCIDR", state, found, without: WITHOUT }
+    Finding { what, state, found, without: WITHOUT }
+}
+
+/// No fault of the box.
+fn ipv4_only(why: &str) -> Finding {
+    let found = format!("{why}: pods have IPv4 addresses only");
+    Finding { what: CIDR6, state: State::Good, found, without: WITHOUT }
 }
 
 /// An accept of ours cannot overrule the drop of another's table.
@@ -120,6 +148,17 @@ mod tests {
         let route = "Iface\tDestination\teth1\nvpn0\t0000000A\t00000000\t1\t0\t0\t0\t000000FF\t0\t0\t0\n";
         check(&free(range, ""), State::Good, "10.0.0.0/16");
         check(&free(range, route), State::Missing, "route to 10.0.0.0/8 by vpn0");
+        let range = range6::DEFAULT;
+        let route6 = |to: &str, device: &str| {
+            format!(
+                "{to} 00000000000000000000000000000000 00 00000000000000000000000000000000 00000400 00000001 00000000 00000001 {device}\n"
+            )
+        };
+        let mine = "fd636172000000000000000000000000 20";
+        check(&free6(range, ""), State::Good, "fd63:6172:6f62::/64 is free");
+        check(&free6(range, &route6(mine, network::BRIDGE)), State::Good, "is free");
+        check(&free6(range, &route6(mine, "vpn0")), State::Missing, "route to fd63:6172::/32 by vpn0");
+        check(&ipv4_only("none is wanted"), State::Good, "none is wanted: pods have IPv4");
         let ours = "table inet carob {\n\tchain leaving {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n";
         let docker = "table ip filter {\n\tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n";
         check(&forwarded(ours), State::Good, "not dropped");

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements, Volum
 
 use super::{climbs, port, probe, require_name, security, source, unique};
 use crate::manifest::{
+    ephemeral,
     fault::{FaultKind, Findings, quoted},
     names,
     path::Path,
@@ -26,7 +27,9 @@ pub(super) fn check_all(spec: &PodSpec, at: &Path<'_>, findings: &mut Findings) 
     }
     let inits = spec.init_containers.as_deref().unwrap_or_default();
     let volumes = spec.volumes.iter().flatten().map(|volume| volume.name.as_str()).collect();
-    for (list, at) in [(inits, &init), (&*spec.containers, &main)] {
+    let (added, list) = (ephemeral::all(spec).collect::<Vec<_>>(), at.field("ephemeralContainers"));
+    ephemeral::check(spec, &list, findings);
+    for (list, at) in [(inits, &init), (&*spec.containers, &main), (&*added, &list)] {
         let names: Vec<&str> = list.iter().map(|container| container.name.as_str()).collect();
         unique(&names, at, "name", findings);
         for (index, container) in list.iter().enumerate() {

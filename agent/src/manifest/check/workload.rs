@@ -29,6 +29,14 @@ pub(in crate::manifest) fn check(object: &impl Serialize, kind: WorkloadKind, fi
     let (at, spec) = (root.field("spec"), &object["spec"]);
     counts(spec, &at, findings);
     let template: PodTemplateSpec = part(&spec["template"]);
+    if spec["template"]["spec"].get("ephemeralContainers").is_some() {
+        let (template, said) = (at.field("template"), "ephemeralContainers");
+        findings.fault(
+            &template.field("spec").field(said),
+            FaultKind::Unsupported,
+            "these are added to a pod that runs",
+        );
+    }
     selector(kind, spec, template.metadata.as_ref(), &at, findings);
     let claims: Vec<PersistentVolumeClaim> = part(&spec["volumeClaimTemplates"]);
     let list = at.field("volumeClaimTemplates");

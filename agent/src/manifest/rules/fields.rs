@@ -29,6 +29,7 @@ const LOCAL_CLAIM: &str = "a claim is a directory on this box";
 const NO_SELINUX: &str = "carob sets no SELinux labels";
 const NO_USER_NAMESPACE: &str = "image layers cannot be mapped into a user namespace, and a process that is added later would not enter it";
 const PROFILES: &[&str] = &["RuntimeDefault", "Localhost", "Unconfined"];
+const NO_EPHEMERAL: &str = "cannot be set for an ephemeral container, as with Kubernetes";
 const BOOL: &str = "true or false";
 const BASE64: &str = "text in base64, with padding and without line breaks,";
 const PORT: &str = "an integer from 1 to 65535";
@@ -68,7 +69,16 @@ const SPEC: &[Row] = &[
     kept("spec.dnsPolicy").one_of(&["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]),
     // Without Services there is nothing to link to, whatever it says.
     kept("spec.enableServiceLinks"),
-    later("spec.ephemeralContainers"),
+    never("spec.ephemeralContainers[].lifecycle", NO_EPHEMERAL),
+    never("spec.ephemeralContainers[].livenessProbe", NO_EPHEMERAL),
+    never("spec.ephemeralContainers[].ports", NO_EPHEMERAL),
+    never("spec.ephemeralContainers[].readinessProbe", NO_EPHEMERAL),
+    never("spec.ephemeralContainers[].resizePolicy", NO_EPHEMERAL),
+    never("spec.ephemeralContainers[].resources", NO_EPHEMERAL),
+    never("spec.ephemeralContainers[].restartPolicy", NO_EPHEMERAL),
+    never("spec.ephemeralContainers[].restartPolicyRules", NO_EPHEMERAL),
+    never("spec.ephemeralContainers[].startupProbe", NO_EPHEMERAL),
+    kept("spec.ephemeralContainers[].targetContainerName"),
     noted("spec.evictionResponders", "no pod is evicted"),
     kept("spec.hostAliases[].hostnames"),
     kept("spec.hostAliases[].ip"),

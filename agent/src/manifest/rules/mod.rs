@@ -259,12 +259,13 @@ impl Rules {
     }
 
     fn row(&self, pattern: &str) -> Option<&'static Row> {
-        let (rules, pattern) = self.ruling(pattern);
-        let pattern = &*as_written(pattern);
+        let (rules, own) = self.ruling(pattern);
+        let pattern = &*as_written(own);
         let any = pattern.rsplit_once('.').map(|(parent, _)| extend(parent, "*"));
         rules
             .rows()
-            .find(|row| row.field == pattern)
+            .find(|row| row.field == own)
+            .or_else(|| rules.rows().find(|row| row.field == pattern))
             .or_else(|| rules.rows().find(|row| any.as_deref() == Some(row.field)))
     }
 
@@ -307,9 +308,10 @@ impl Rules {
     }
 }
 
-/// The table has one set of rows for both lists of containers.
+/// The table has one set of rows for all lists of containers, but for what one of them has of its own.
 fn as_written(pattern: &str) -> Cow<'_, str> {
-    match pattern.strip_prefix("spec.initContainers") {
+    let lists = ["spec.initContainers", "spec.ephemeralContainers"];
+    match lists.into_iter().find_map(|list| pattern.strip_prefix(list)) {
         Some(rest) => format!("spec.containers{rest}").into(),
         None => pattern.into(),
     }

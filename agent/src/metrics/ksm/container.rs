@@ -86,7 +86,7 @@ impl Member<'_> {
 
 /// Init containers and sidecars, which kube-state-metrics tells apart by `restart_policy`.
 fn of_inits(picture: &Picture) -> Vec<Family> {
-    let of = |series| of_members(picture, |role| role != Role::Main, series);
+    let of = |series| of_members(picture, Role::is_init, series);
     let gauge = |name, help, series| Family::gauge(name, help, of(series));
     vec![
         Family::info("kube_pod_init_container", "What an init container is made from.", of(init_info)),

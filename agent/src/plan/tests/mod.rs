@@ -128,7 +128,7 @@ fn pod(sandbox: Sandbox, seen: Seen) -> Observed {
 }
 
 fn failure(count: u32) -> Failure {
-    Failure { reason: "ErrImagePull", message: "no".to_owned(), at: T, count }
+    Failure { count, ..Failure::first("ErrImagePull", "no".to_owned(), T) }
 }
 
 fn deleted(seen: Observed) -> Observed {
@@ -471,6 +471,38 @@ fn a_failed_pull_is_an_error_first_and_a_back_off_then() {
 }
 
 #[test]
+fn what_failed_is_tried_again_later_each_time_and_not_before_it_is_asked_for() {
+    let rows = [
+        (1, 0, 10),
+        (2, 0, 20),
+        (5, 0, 160),
+        (6, 0, 300),
+        (1, 7, 10),
+        (1, 60, 60),
+        (4, 60, 80),
+        (1, 9000, 300),
+    ];
+    for (count, wait, expected) in rows {
+        let failed = Failure { wait: Duration::from_secs(wait), ..failure(count) };
+        let seen = pod(Sandbox::Ready, one(State::Failed(failed)));
+        // By then it is shown as a back-off, which is a change too.
+        check(ALWAYS, &seen, secs(2), &[], Some(secs(expected)));
+    }
+}
+
+#[test]
+fn failures_are_counted_while_the_reason_is_the_same() {
+    let next = |reason| Failure::first(reason, String::new(), T);
+    for (last, reason, expected) in [
+        (None, "ErrImagePull", 1),
+        (Some(failure(3)), "ErrImagePull", 4),
+        (Some(failure(3)), "RunContainerError", 1),
+    ] {
+        assert_eq!(next(reason).after(last.as_ref()).count, expected, "{reason} after {last:?}");
+    }
+}
+
+#[test]
 fn phase_follows_all_containers() {
     let idle = || one(State::Idle);
     let running = || one(State::Running(live(0)));
@@ -611,6 +643,9 @@ impl World {
     fn assert_its_turn(&self, container: usize) {
         assert!(self.seen.deletion.is_none() && !self.seen.is_over(&self.spec), "a start while the pod ends");
         let begun = |seen: &Seen| seen.next_attempt > seen.round_from;
+        if self.spec.containers[container].role == Role::Ephemeral {
+            return;
+        }
         for (before, seen) in self.seen.with(&self.spec).take(container) {
             let fits = match before.role {
                 Role::Init => seen
@@ -618,7 +653,7 @@ impl World {
                     .last()
                     .is_some_and(|last| last.verdict.code == Some(0) && last.id.attempt >= seen.round_from),
                 Role::Sidecar => begun(seen),
-                Role::Main => true,
+                Role::Main | Role::Ephemeral => true,
             };
             assert!(fits, "{container} starts before its turn: {:?}", self.seen);
         }
@@ -674,14 +709,15 @@ impl World {
 }
 
 /// Pods of different make: what runs beside what, and after what.
-const SHAPES: [&[Role]; 5] = {
-    use Role::{Init, Main, Sidecar};
+const SHAPES: [&[Role]; 6] = {
+    use Role::{Ephemeral, Init, Main, Sidecar};
     [
         &[Main, Main],
         &[Init, Main, Main],
         &[Sidecar, Main],
         &[Init, Sidecar, Main],
         &[Sidecar, Init, Init, Main],
+        &[Init, Sidecar, Main, Ephemeral],
     ]
 };
 

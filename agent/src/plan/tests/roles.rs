@@ -6,6 +6,7 @@ use crate::pod::status::{PodStatus, Truth};
 const INIT: Role = Role::Init;
 const SIDE: Role = Role::Sidecar;
 const MAIN: Role = Role::Main;
+const ADDED: Role = Role::Ephemeral;
 
 /// A pod of such containers, each with the restart policy that its role makes of the pod's.
 pub(super) fn spec(policy: RestartPolicy, roles: &[Role]) -> Spec {
@@ -15,6 +16,7 @@ pub(super) fn spec(policy: RestartPolicy, roles: &[Role]) -> Spec {
         container.restart = Restart::by(match (role, policy) {
             (Role::Sidecar, _) => RestartPolicy::Always,
             (Role::Init, RestartPolicy::Always) => RestartPolicy::OnFailure,
+            (Role::Ephemeral, _) => RestartPolicy::Never,
             _ => policy,
         });
     }
@@ -60,6 +62,31 @@ fn start(container: usize) -> Step {
 
 fn stop(container: usize, why: Why, kill_at: Stamp) -> Step {
     Step::Terminate { container, why, kill_at }
+}
+
+#[test]
+fn what_is_added_runs_once_beside_the_others_and_decides_nothing() {
+    let (always, never) = (RestartPolicy::Always, RestartPolicy::Never);
+    let roles = [INIT, MAIN, ADDED];
+    // Nobody waits for it, and it waits for nobody.
+    check(always, &roles, &of(vec![idle(), idle(), idle()]), T, &[start(0), start(2)], None);
+    check(always, &roles, &of(vec![running(), idle(), running()]), T, &[], None);
+    check(always, &roles, &of(vec![done(), idle(), failed()]), T, &[start(1)], None);
+    // It is never run again.
+    check(always, &roles, &of(vec![done(), running(), done()]), T, &[], None);
+    check(always, &roles, &of(vec![done(), running(), failed()]), T, &[], None);
+    // The pod is over without it, and then it has to go.
+    let seen = of(vec![done(), done(), running()]);
+    let shown = status(&spec(never, &roles), &seen, T);
+    assert_eq!(shown.phase, Phase::Succeeded);
+    assert!(matches!(plan(&spec(never, &roles), &seen, T).steps[..], [Step::Terminate { container: 2, .. }]));
+    // Nor does it count for what is shown.
+    let seen = of(vec![done(), running(), failed()]);
+    let shown = status(&spec(always, &roles), &seen, T);
+    let ready = shown.conditions.iter().find(|condition| condition.kind == "Ready").map(|one| one.holds);
+    assert_eq!((shown.phase, ready), (Phase::Running, Some(Truth::True)));
+    let seen = of(vec![idle(), idle(), running()]);
+    assert_eq!(status(&spec(always, &roles), &seen, T).phase, Phase::Pending);
 }
 
 #[test]
