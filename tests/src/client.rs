@@ -75,6 +75,17 @@ impl Kubectl<'_> {
         Ok(said.stdout)
     }
 
+    /// The same with a terminal of its own.
+    pub(crate) fn on_terminal(&self, words: &[&str]) -> Result<Said> {
+        let command = self.command(words);
+        let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"));
+        let line = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
+        let mut script = limited("script");
+        script.args(["-q", "-e", "-c", &line.collect::<Vec<_>>().join(" "), "/dev/null"]);
+        script.env("HOME", self.client.file("home")).env_remove("KUBECONFIG");
+        output(script, None)
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = limited(&self.program);
         let server = format!("https://127.0.0.1:{}", self.client.port);

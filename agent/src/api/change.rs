@@ -97,8 +97,8 @@ pub(super) async fn put(
 ) -> Changed {
     let query = options(query)?;
     let (writing, validation) = (Writing::of(&query)?, Validation::of(&query)?);
-    readable(headers)?;
-    let submitted = admission::submitted(target.resource, target.namespace, &whole(body)?, validation)?;
+    let body = readable(target.resource, headers, whole(body)?)?;
+    let submitted = admission::submitted(target.resource, target.namespace, &body, validation)?;
     let changed = |_: &Value| Ok(submitted.clone());
     change(api, target, writing, changed).await
 }
@@ -133,7 +133,7 @@ pub(super) async fn patch_with(
 }
 
 /// Reads, changes and writes back; again if somebody else was quicker, unless the client named the version it means.
-async fn change(
+pub(super) async fn change(
     api: &Api,
     target: Target<'_>,
     writing: Writing,

@@ -108,13 +108,18 @@ fn entries(kind: &Listed) -> Vec<Value> {
         "categories": kind.categories,
     });
     let part = |part: &Subresource| {
-        json!({
+        let mut entry = json!({
             "name": format!("{}/{}", kind.plural, part.name),
             "singularName": "",
             "namespaced": is_namespaced,
             "kind": part.kind,
             "verbs": part.verbs,
-        })
+        });
+        if let Some((group, version)) = part.group_version {
+            entry["group"] = json!(group);
+            entry["version"] = json!(version);
+        }
+        entry
     };
     std::iter::once(whole).chain(kind.parts.iter().map(part)).collect()
 }
@@ -160,16 +165,19 @@ fn all_at_once(version: &str, groups: &[&str]) -> Response {
 
 /// A kind with its parts inside.
 fn whole(kind: &Listed) -> Value {
-    let (group, version) = kind.group_version();
-    let response = |kind: &str| json!({"group": group, "version": version, "kind": kind});
-    let part = |part: &Subresource| json!({"subresource": part.name, "responseKind": response(part.kind), "verbs": part.verbs});
+    let own = kind.group_version();
+    let response = |(group, version): (&str, &str), kind: &str| json!({"group": group, "version": version, "kind": kind});
+    let part = |part: &Subresource| {
+        let kind = response(part.group_version.unwrap_or(own), part.kind);
+        json!({"subresource": part.name, "responseKind": kind, "verbs": part.verbs})
+    };
     let scope = match kind.scope {
         Scope::Namespaced => "Namespaced",
         Scope::Cluster => "Cluster",
     };
     json!({
         "resource": kind.plural,
-        "responseKind": response(kind.kind),
+        "responseKind": response(own, kind.kind),
         "scope": scope,
         "singularResource": kind.singular,
         "verbs": kind.verbs,

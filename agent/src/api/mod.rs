@@ -26,10 +26,12 @@ mod part;
 mod patch;
 mod piecewise;
 mod pod;
+mod protobuf;
 mod pull;
 mod refusal;
 mod resize;
 mod resource;
+mod scale;
 mod selector;
 mod table;
 mod update;
@@ -177,6 +179,7 @@ fn object_routes() -> Router<Arc<Api>> {
             .route("/{plural}", get(list::list_all))
             .route("/namespaces/{namespace}/{plural}", list)
             .route("/namespaces/{namespace}/{plural}/{name}", one)
+            .route("/namespaces/{namespace}/{plural}/{name}/scale", scale::routes())
             .layer(middleware::from_fn(move |request, next| resource::belongs(root, request, next)));
         router.nest(root, within)
     });

@@ -21,7 +21,7 @@ use super::{
     cache::WatchCache,
     claim,
     list::{self, ListQuery},
-    pod,
+    pod, protobuf,
     refusal::Refusal,
     resource::Resource,
     table::Form,
@@ -96,9 +96,8 @@ pub(super) async fn create(
     let resource = Resource::named(&plural)?;
     let query = options(query)?;
     let (writing, validation) = (Writing::of(&query)?, Validation::of(&query)?);
-    readable(&headers)?;
-    let Submitted { object, warnings } =
-        admission::submitted(resource, &namespace, &whole(body)?, validation)?;
+    let body = readable(resource, &headers, whole(body)?)?;
+    let Submitted { object, warnings } = admission::submitted(resource, &namespace, &body, validation)?;
     let uid = PodUid(uuid::Uuid::new_v4().to_string());
     let object = admission::admit(resource, object, &uid, (api.clock)())?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -287,10 +286,16 @@ pub(super) fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusa
     })
 }
 
-/// Refuses bodies that are neither JSON nor YAML. One without a content type is taken as JSON.
-pub(super) fn readable(headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(found) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+/// The body in JSON or YAML. One without a content type is taken as JSON; of those in protobuf a few kinds can be read.
+pub(super) fn readable(resource: Resource, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
+    let Some(found) = headers.get(CONTENT_TYPE) else { return Ok(body) };
     let found = String::from_utf8_lossy(found.as_bytes());
     let media = found.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if TEXTS.contains(&media.as_str()) { Ok(()) } else { Err(Refusal::media_type(&found)) }
+    let read = match media.as_str() {
+        protobuf::MEDIA => {
+            protobuf::object(resource.kind.name(), &body).map(|object| object.to_string().into())
+        }
+        text => TEXTS.contains(&text).then_some(body),
+    };
+    read.ok_or_else(|| Refusal::media_type(&found))
 }

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::refusal::Refusal;
+use super::{refusal::Refusal, scale};
 use crate::{manifest, pod::workload::WorkloadKind, store::Kind};
 
 /// One kind of object.
@@ -118,6 +118,8 @@ pub(super) enum Scope {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subresource {
     pub(super) name: &'static str,
+    /// Of its kind, if that is not the object's.
+    pub(super) group_version: Option<(&'static str, &'static str)>,
     pub(super) kind: &'static str,
     pub(super) verbs: &'static [&'static str],
 }
@@ -128,13 +130,20 @@ const SHOWN: &[&str] = &["get", "list", "watch"];
 const CHANGED: &[&str] = &["get", "patch", "update"];
 const ALL: &[&str] = &["all"];
 
+const fn part(name: &'static str, kind: &'static str, verbs: &'static [&'static str]) -> Subresource {
+    Subresource { name, group_version: None, kind, verbs }
+}
+
+const SCALE: &[Subresource] =
+    &[Subresource { group_version: Some(scale::GROUP_VERSION), ..part("scale", "Scale", CHANGED) }];
+
 const PARTS_OF_POD: &[Subresource] = &[
-    Subresource { name: "attach", kind: "PodAttachOptions", verbs: &["create", "get"] },
-    Subresource { name: "ephemeralcontainers", kind: "Pod", verbs: CHANGED },
-    Subresource { name: "exec", kind: "PodExecOptions", verbs: &["create", "get"] },
-    Subresource { name: "log", kind: "Pod", verbs: &["get"] },
-    Subresource { name: "portforward", kind: "PodPortForwardOptions", verbs: &["create", "get"] },
-    Subresource { name: "resize", kind: "Pod", verbs: CHANGED },
+    part("attach", "PodAttachOptions", &["create", "get"]),
+    part("ephemeralcontainers", "Pod", CHANGED),
+    part("exec", "PodExecOptions", &["create", "get"]),
+    part("log", "Pod", &["get"]),
+    part("portforward", "PodPortForwardOptions", &["create", "get"]),
+    part("resize", "Pod", CHANGED),
 ];
 
 const EVENTS: Listed =
@@ -174,7 +183,11 @@ impl Resource {
             short,
             verbs: STORED,
             categories: if matches!(kind, Kind::Pod | Kind::Workload(_)) { ALL } else { &[] },
-            parts: if kind == Kind::Pod { PARTS_OF_POD } else { &[] },
+            parts: match kind {
+                Kind::Pod => PARTS_OF_POD,
+                Kind::Workload(kind) if !matches!(kind, WorkloadKind::DaemonSet | WorkloadKind::Job) => SCALE,
+                _ => &[],
+            },
             ..shown(self.manifest().api_version(), kind.name(), [plural, singular], Scope::Namespaced)
         }
     }

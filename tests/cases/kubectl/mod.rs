@@ -27,7 +27,7 @@ const ALL: [Parts; 4] = [
 ];
 
 pub(crate) fn cases() -> Vec<Case> {
-    let limit = Duration::from_secs(180);
+    let limit = Duration::from_secs(300);
     ALL.iter().map(|parts| Case { name: parts.name, mode: Mode::Client, limit, run: parts.guest }).collect()
 }
 

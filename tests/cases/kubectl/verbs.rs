@@ -14,7 +14,17 @@ use crate::{
     world::World,
 };
 
-/// Says a word, and what it is told.
+/// Files by their names; `{name}` stands for one in a line.
+const FILES: [(&str, &str); 6] = [
+    ("web", WEB),
+    ("changed", CHANGED),
+    ("typo", TYPO),
+    ("config", CONFIG),
+    ("config-2", CONFIG_CHANGED),
+    ("set", SET),
+];
+
+/// Says a word, and waits.
 const WEB: &str = r#"apiVersion: v1
 kind: Pod
 metadata:
@@ -26,6 +36,46 @@ spec:
       image: carob-work:1
       imagePullPolicy: Never
       command: ["sh", "-c", "echo hello; exec /work sleep"]
+"#;
+/// The same with another label.
+const CHANGED: &str = r#"apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  labels: {app: web, tier: front}
+spec:
+  containers:
+    - name: main
+      image: carob-work:1
+      imagePullPolicy: Never
+      command: ["sh", "-c", "echo hello; exec /work sleep"]
+"#;
+const TYPO: &str = r#"apiVersion: v1
+kind: Pod
+metadata: {name: typo}
+spec:
+  containers: [{name: main, image: "carob-work:1", comand: [x]}]
+"#;
+const CONFIG: &str = r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {colour: red, size: large}
+"#;
+const CONFIG_CHANGED: &str = r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {colour: blue}
+"#;
+const SET: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop}}
+    spec:
+      containers: [{name: main, image: "carob-work:1", imagePullPolicy: Never, command: [/work, sleep]}]
 "#;
 
 pub(super) fn open(world: &World) -> Result<()> {
@@ -46,41 +96,102 @@ pub(super) fn oldest(client: &Client) -> Result<()> {
     all(client, "kubectl-1.20", &[])
 }
 
-/// What is typed, how it ends, and what it says then, on either stream. `{file}` is the pod's manifest.
+/// What is typed, how it ends, and what it says then, on either stream. `{web}` is the file of that name; a line that
+/// begins with `tty` is typed at a terminal.
 type Row = (&'static str, i32, &'static str);
 
 /// One after the other: each stands on what those before it have left.
 const FIRST: &[Row] = &[
     ("version", 0, "carob"),
+    ("api-versions", 0, "apps/v1"),
+    ("api-resources", 0, "persistentvolumeclaims"),
     ("get pods", 0, "No resources found"),
-    ("create --validate=false -f {file}", 0, "pod/web created"),
-    ("create --validate=false -f {file}", 1, "already exists"),
-    ("get pods web", 0, "web"),
+    ("create -f {web}", 0, "pod/web created"),
+    ("create -f {web}", 1, "already exists"),
+    ("get pods web", 0, "STATUS"),
+    ("get pods web -o wide", 0, "NOMINATED NODE"),
+    ("get pods web -o yaml", 0, "kind: Pod"),
     ("get pods web -o jsonpath={.spec.containers[0].image}", 0, "carob-work:1"),
+    ("get pods -A", 0, "NAMESPACE"),
     ("get pods -A -l no=such", 0, "No resources found"),
+    ("get pods -l app=web -o name", 0, "pod/web"),
+    ("get all", 0, "pod/web"),
+    ("get nodes", 0, "Ready"),
+    ("get namespaces", 0, "default"),
+    ("describe node", 0, "Allocatable"),
     ("run two --image=carob-work:1 --image-pull-policy=Never --command -- /work sleep", 0, "pod/two created"),
     ("auth can-i create pods", 0, "yes"),
     ("delete pod two --wait=false", 0, "\"two\" deleted"),
+    // Objects that are applied.
+    ("apply -f {config}", 0, "configmap/settings created"),
+    ("apply -f {config}", 0, "configmap/settings unchanged"),
+    ("diff -f {config-2}", 1, "colour: blue"),
+    ("apply -f {config-2} --dry-run=server", 0, "configured (server dry run)"),
+    ("apply -f {config-2}", 0, "configmap/settings configured"),
+    ("get configmap settings -o jsonpath={.data}", 0, "{\"colour\":\"blue\"}"),
+    ("annotate configmap settings a=b", 0, "annotated"),
+    ("patch configmap settings -p {\"data\":{\"size\":\"small\"}}", 0, "patched"),
+    ("create configmap made --from-literal=a=b", 0, "created"),
+    ("create secret generic hidden --from-literal=a=b", 0, "created"),
+    ("get secret hidden", 0, "Opaque"),
+    ("delete configmap made", 0, "deleted"),
+    ("delete configmap made", 1, "not found"),
 ];
 
 /// Once the pod runs.
-const RUNNING: &[Row] = &[("logs web", 0, "hello"), ("logs --tail=1 -l app=web", 0, "hello")];
+const RUNNING: &[Row] = &[
+    ("wait --for=condition=Ready pod/web --timeout=60s", 0, "condition met"),
+    ("logs web", 0, "hello"),
+    ("logs --tail=1 -l app=web", 0, "hello"),
+    ("describe pod web", 0, "Started"),
+    ("get events", 0, "Started"),
+    ("label pod web shelf=top", 0, "labeled"),
+    ("get pods -l shelf=top", 0, "web"),
+    ("apply -f {changed}", 0, "pod/web configured"),
+    ("get pod web -o jsonpath={.metadata.labels.tier}", 0, "front"),
+    ("replace -f {changed}", 0, "pod/web replaced"),
+    ("top pod web", 0, "web"),
+    ("top node", 0, "MEMORY"),
+    ("apply -f {set}", 0, "deployment.apps/shop created"),
+    ("rollout status deployment/shop --timeout=60s", 0, "successfully rolled out"),
+    ("scale deployment shop --replicas=2", 0, "scaled"),
+    ("get deployment shop -o jsonpath={.spec.replicas}", 0, "2"),
+    ("delete -f {set}", 0, "\"shop\" deleted"),
+];
 
-/// Where exec is a WebSocket.
-const MANY: &[Row] =
-    &[("exec web -- /work exit 3", 3, "exit code 3"), ("exec web -- sh -c echo${IFS}inside", 0, "inside")];
+/// What only newer ones can do, or do over a WebSocket.
+const MANY: &[Row] = &[
+    ("apply -f {typo}", 1, "unknown field \"spec.containers[0].comand\""),
+    ("explain pod.spec.containers", 0, "image"),
+    ("events", 0, "Started"),
+    ("exec web -- /work exit 3", 3, "exit code 3"),
+    ("exec web -- sh -c echo${IFS}inside", 0, "inside"),
+    ("tty exec -i -t web -- sh -c tty", 0, "/dev/pts/0"),
+    ("cp {config} web:/tmp/copied", 0, ""),
+    ("exec web -- cat /tmp/copied", 0, "colour: red"),
+    ("cp web:/tmp/copied {back}", 0, ""),
+    ("debug web --image=carob-work:1 --container=look --target=main -- sh -c true", 0, ""),
+    ("get pod web -o jsonpath={.spec.ephemeralContainers[0].name}", 0, "look"),
+    ("apply --server-side -f {config}", 1, "Server-side apply not available"),
+];
 
-const LAST: &[Row] = &[("delete pod web --wait=false --grace-period=1", 0, "\"web\" deleted")];
+const LAST: &[Row] = &[
+    ("delete pod web --grace-period=1", 0, "\"web\" deleted"),
+    ("get pod web", 1, "not found"),
+    ("create -f {web}", 0, "pod/web created"),
+    ("delete -f {web} --force --grace-period=0", 0, "\"web\" force deleted"),
+];
 
 fn all(client: &Client, program: &str, more: &[Row]) -> Result<()> {
     let kubectl = client.kubectl(program, "admin.kubeconfig");
-    let file = client.file("web.yaml");
-    fs::write(&file, WEB).with_context(|| format!("write {}", file.display()))?;
-    let file = file.display().to_string();
+    for (name, text) in FILES {
+        let file = client.file(&format!("{name}.yaml"));
+        fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
+    }
     let mut faults = Vec::new();
     let mut check = |rows: &[Row]| {
         for row in rows {
-            faults.extend(try_one(&kubectl, &file, *row).err().map(|fault| format!("{fault:#}")));
+            faults.extend(try_one(client, &kubectl, *row).err().map(|fault| format!("{fault:#}")));
         }
     };
     check(FIRST);
@@ -92,9 +203,18 @@ fn all(client: &Client, program: &str, more: &[Row]) -> Result<()> {
     Ok(())
 }
 
-fn try_one(kubectl: &Kubectl<'_>, file: &str, (line, code, says): Row) -> Result<()> {
-    let words: Vec<&str> = line.split(' ').map(|word| if word == "{file}" { file } else { word }).collect();
-    let said = kubectl.said(&words, None)?;
+fn try_one(client: &Client, kubectl: &Kubectl<'_>, (line, code, says): Row) -> Result<()> {
+    let file = |word: &str| {
+        let name = word.strip_prefix('{')?.strip_suffix('}').filter(|name| !name.contains('"'))?;
+        Some(client.file(&format!("{name}.yaml")).display().to_string())
+    };
+    let words: Vec<String> =
+        line.split(' ').map(|word| file(word).unwrap_or_else(|| word.to_owned())).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let said = match words.as_slice() {
+        ["tty", words @ ..] => kubectl.on_terminal(words)?,
+        words => kubectl.said(words, None)?,
+    };
     let heard = said.stdout.contains(says) || said.stderr.contains(says);
     ensure!(said.code == Some(code) && heard, "kubectl {line}: not {code} and {says:?} but {said:?}");
     Ok(())

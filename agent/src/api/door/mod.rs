@@ -14,7 +14,6 @@ mod credentials;
 mod identity;
 mod names;
 mod network;
-mod protobuf;
 mod review;
 mod tls;
 mod visit;

@@ -8,9 +8,8 @@ use super::{
     access::{self, PathRule, ResourceRule},
     asked::{Asked, ResourceAsked},
     identity::Speaker,
-    protobuf,
 };
-use crate::api::{objects::whole, refusal::Refusal};
+use crate::api::{objects::whole, protobuf, refusal::Refusal};
 
 type Review = Result<(StatusCode, Json<Value>), Refusal>;
 
@@ -104,7 +103,7 @@ pub(in crate::api) async fn identity(
 
 fn object(body: Result<Bytes, BytesRejection>) -> Result<Value, Refusal> {
     let body = whole(body)?;
-    if let Some(object) = protobuf::review(&body) {
+    if let Some(object) = protobuf::object("SelfSubjectAccessReview", &body) {
         return Ok(object);
     }
     match serde_json::from_slice(&body) {
