@@ -16,6 +16,9 @@ use crate::world::Said;
 /// Seconds for one command: the agent answers out of an emulated machine.
 const PATIENCE: &str = "120";
 
+/// What `kubectl edit` edits with.
+const EDITOR: &str = "sed -i s/blue/green/";
+
 pub(crate) struct Client {
     port: u16,
     programs: PathBuf,
@@ -90,6 +93,7 @@ impl Kubectl<'_> {
         let mut command = limited(&self.program);
         let server = format!("https://127.0.0.1:{}", self.client.port);
         command.arg("--kubeconfig").arg(&self.config).args(["--server", &server]).args(words);
+        command.env("KUBE_EDITOR", EDITOR);
         // Its own cache of what the server offers is kept there.
         command.env("HOME", self.client.file("home")).env_remove("KUBECONFIG");
         command

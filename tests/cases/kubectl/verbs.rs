@@ -15,13 +15,14 @@ use crate::{
 };
 
 /// Files by their names; `{name}` stands for one in a line.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("web", WEB),
     ("changed", CHANGED),
     ("typo", TYPO),
     ("config", CONFIG),
     ("config-2", CONFIG_CHANGED),
     ("set", SET),
+    ("again", AGAIN),
 ];
 
 /// Says a word, and waits.
@@ -65,6 +66,17 @@ const CONFIG_CHANGED: &str = r#"apiVersion: v1
 kind: ConfigMap
 metadata: {name: settings}
 data: {colour: blue}
+"#;
+/// Ends, and begins again.
+const AGAIN: &str = r#"apiVersion: v1
+kind: Pod
+metadata: {name: again}
+spec:
+  containers:
+    - name: main
+      image: carob-work:1
+      imagePullPolicy: Never
+      command: ["sh", "-c", "echo once more; exit 1"]
 "#;
 const SET: &str = r#"apiVersion: apps/v1
 kind: Deployment
@@ -122,6 +134,11 @@ const FIRST: &[Row] = &[
     ("run two --image=carob-work:1 --image-pull-policy=Never --command -- /work sleep", 0, "pod/two created"),
     ("auth can-i create pods", 0, "yes"),
     ("delete pod two --wait=false", 0, "\"two\" deleted"),
+    (
+        "run ends --image=carob-work:1 --image-pull-policy=Never --restart=Never --command -- sh -c echo${IFS}bye",
+        0,
+        "created",
+    ),
     // Objects that are applied.
     ("apply -f {config}", 0, "configmap/settings created"),
     ("apply -f {config}", 0, "configmap/settings unchanged"),
@@ -129,6 +146,8 @@ const FIRST: &[Row] = &[
     ("apply -f {config-2} --dry-run=server", 0, "configured (server dry run)"),
     ("apply -f {config-2}", 0, "configmap/settings configured"),
     ("get configmap settings -o jsonpath={.data}", 0, "{\"colour\":\"blue\"}"),
+    ("edit configmap settings", 0, "configmap/settings edited"),
+    ("get configmap settings -o jsonpath={.data.colour}", 0, "green"),
     ("annotate configmap settings a=b", 0, "annotated"),
     ("patch configmap settings -p {\"data\":{\"size\":\"small\"}}", 0, "patched"),
     ("create configmap made --from-literal=a=b", 0, "created"),
@@ -150,6 +169,8 @@ const RUNNING: &[Row] = &[
     ("apply -f {changed}", 0, "pod/web configured"),
     ("get pod web -o jsonpath={.metadata.labels.tier}", 0, "front"),
     ("replace -f {changed}", 0, "pod/web replaced"),
+    ("logs -f ends", 0, "bye"),
+    ("delete pod ends", 0, "deleted"),
     ("top pod web", 0, "web"),
     ("top node", 0, "MEMORY"),
     ("apply -f {set}", 0, "deployment.apps/shop created"),
@@ -167,6 +188,15 @@ const MANY: &[Row] = &[
     ("exec web -- /work exit 3", 3, "exit code 3"),
     ("exec web -- sh -c echo${IFS}inside", 0, "inside"),
     ("tty exec -i -t web -- sh -c tty", 0, "/dev/pts/0"),
+    ("wait --for=delete pod/two --timeout=60s", 0, ""),
+    ("create -f {again}", 0, "created"),
+    (
+        "wait --for=jsonpath={.status.containerStatuses[0].restartCount}=1 pod/again --timeout=60s",
+        0,
+        "condition met",
+    ),
+    ("logs again --previous", 0, "once more"),
+    ("delete pod again --now", 0, "deleted"),
     ("cp {config} web:/tmp/copied", 0, ""),
     ("exec web -- cat /tmp/copied", 0, "colour: red"),
     ("cp web:/tmp/copied {back}", 0, ""),

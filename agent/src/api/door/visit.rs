@@ -13,8 +13,8 @@ use std::{
 use axum::{
     Router,
     http::{
-        HeaderValue, Request,
-        header::{CONNECTION, HOST, ORIGIN},
+        HeaderMap, HeaderValue, Request,
+        header::{CONNECTION, HOST, ORIGIN, UPGRADE},
     },
     response::{IntoResponse, Response},
 };
@@ -169,7 +169,7 @@ impl Visit {
             refusal
         };
         let headers = request.headers();
-        if headers.contains_key(ORIGIN) {
+        if headers.contains_key(ORIGIN) && !is_own_stream(headers) {
             let message = "requests of web pages are refused: there is an Origin header";
             return Err(turned(Turned::Origin, Refusal::unwelcome(message)));
         }
@@ -183,6 +183,14 @@ impl Visit {
         }
         speaker.cloned().ok_or_else(|| turned(Turned::Nameless, Refusal::unauthorized()))
     }
+}
+
+/// Whether it asks for a WebSocket and says that it comes from this very server, as Python's client does. No page comes
+/// from here, so no browser says that.
+fn is_own_stream(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_stream = text(UPGRADE).eq_ignore_ascii_case("websocket");
+    is_stream && text(ORIGIN).strip_prefix("https://") == Some(text(HOST))
 }
 
 /// Whom the certificate is for that the handshake has verified.
