@@ -358,6 +358,7 @@ fn listed(faults: &[Fault]) -> String {
 fn cause(fault: &Fault) -> Option<Value> {
     let reason = match fault.kind {
         FaultKind::Syntax | FaultKind::Duplicate | FaultKind::Unknown | FaultKind::Type => return None,
+        FaultKind::Taken => "FieldValueDuplicate",
         FaultKind::Missing => "FieldValueRequired",
         FaultKind::Value => "FieldValueInvalid",
         FaultKind::Unsupported => "FieldValueNotSupported",

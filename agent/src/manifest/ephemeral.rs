@@ -55,7 +55,7 @@ pub(super) fn check(spec: &PodSpec, list: &Path<'_>, findings: &mut Findings) {
         let mut others = spec.init_containers.iter().flatten().chain(&spec.containers);
         if others.any(|other| named(other, &one.name)) {
             let message = format!("{} is taken by another container of the pod", quoted(&one.name));
-            findings.fault(&at.field("name"), FaultKind::Value, message);
+            findings.fault(&at.field("name"), FaultKind::Taken, message);
         }
         let target = one.target_container_name.as_deref().filter(|target| !target.is_empty());
         if let Some(target) = target.filter(|target| !spec.containers.iter().any(|main| named(main, target)))

@@ -30,8 +30,10 @@ impl fmt::Display for Place {
 pub(crate) enum FaultKind {
     /// Not YAML at all.
     Syntax,
-    /// A key given twice, an object given twice, a name used twice.
+    /// A key given twice, an object given twice.
     Duplicate,
+    /// What must be different in each entry of a list is not.
+    Taken,
     /// A field Kubernetes does not know.
     Unknown,
     /// A string where a number belongs.

@@ -1,29 +1,14 @@
 //! What kubectl is used for, from its version to the end of a pod; the same for each age of it.
 
-use std::{
-    fs, thread,
-    time::{Duration, Instant},
-};
+use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
 use super::{grant, open_door};
 use crate::{
     client::{Client, Kubectl},
-    pods::PATIENCE,
     world::World,
 };
-
-/// Files by their names; `{name}` stands for one in a line.
-const FILES: [(&str, &str); 7] = [
-    ("web", WEB),
-    ("changed", CHANGED),
-    ("typo", TYPO),
-    ("config", CONFIG),
-    ("config-2", CONFIG_CHANGED),
-    ("set", SET),
-    ("again", AGAIN),
-];
 
 /// Says a word, and waits.
 const WEB: &str = r#"apiVersion: v1
@@ -31,19 +16,6 @@ kind: Pod
 metadata:
   name: web
   labels: {app: web}
-spec:
-  containers:
-    - name: main
-      image: carob-work:1
-      imagePullPolicy: Never
-      command: ["sh", "-c", "echo hello; exec /work sleep"]
-"#;
-/// The same with another label.
-const CHANGED: &str = r#"apiVersion: v1
-kind: Pod
-metadata:
-  name: web
-  labels: {app: web, tier: front}
 spec:
   containers:
     - name: main
@@ -212,9 +184,22 @@ const LAST: &[Row] = &[
     ("delete -f {web} --force --grace-period=0", 0, "\"web\" force deleted"),
 ];
 
+/// Files by their names; `{name}` stands for one in a line.
+fn files() -> [(&'static str, String); 7] {
+    [
+        ("web", WEB.to_owned()),
+        ("changed", WEB.replace("{app: web}", "{app: web, tier: front}")),
+        ("typo", TYPO.to_owned()),
+        ("config", CONFIG.to_owned()),
+        ("config-2", CONFIG_CHANGED.to_owned()),
+        ("set", SET.to_owned()),
+        ("again", AGAIN.to_owned()),
+    ]
+}
+
 fn all(client: &Client, program: &str, more: &[Row]) -> Result<()> {
     let kubectl = client.kubectl(program, "admin.kubeconfig");
-    for (name, text) in FILES {
+    for (name, text) in files() {
         let file = client.file(&format!("{name}.yaml"));
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
     }
@@ -225,7 +210,6 @@ fn all(client: &Client, program: &str, more: &[Row]) -> Result<()> {
         }
     };
     check(FIRST);
-    await_running(&kubectl)?;
     check(RUNNING);
     check(more);
     check(LAST);
@@ -248,16 +232,4 @@ fn try_one(client: &Client, kubectl: &Kubectl<'_>, (line, code, says): Row) -> R
     let heard = said.stdout.contains(says) || said.stderr.contains(says);
     ensure!(said.code == Some(code) && heard, "kubectl {line}: not {code} and {says:?} but {said:?}");
     Ok(())
-}
-
-fn await_running(kubectl: &Kubectl<'_>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let phase = kubectl.ok(&["get", "pod", "web", "-o", "jsonpath={.status.phase}"])?;
-        if phase == "Running" {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "the pod is still {phase}");
-        thread::sleep(Duration::from_millis(200));
-    }
 }

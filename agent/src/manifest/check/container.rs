@@ -48,7 +48,7 @@ pub(super) fn check_all(spec: &PodSpec, at: &Path<'_>, findings: &mut Findings) 
     for (index, container) in spec.containers.iter().enumerate() {
         if let Some(first) = inits.iter().position(|other| other.name == container.name) {
             let message = format!("{} is taken by {}", quoted(&container.name), init.item(first));
-            findings.fault(&main.item(index).field("name"), FaultKind::Duplicate, message);
+            findings.fault(&main.item(index).field("name"), FaultKind::Taken, message);
         }
     }
 }

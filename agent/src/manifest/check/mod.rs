@@ -123,7 +123,7 @@ fn unique(names: &[&str], list: &Path<'_>, field: &str, findings: &mut Findings)
         let first = *seen.entry(name).or_insert(index);
         if first != index {
             let message = format!("{} is taken by {}", quoted(name), list.item(first));
-            findings.fault(&list.item(index).field(field), FaultKind::Duplicate, message);
+            findings.fault(&list.item(index).field(field), FaultKind::Taken, message);
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn check_all(spec: &PodSpec, at: &Path<'_>, findings: &mut Findings) 
             if seen.iter().any(|other| port.clashes(*other)) {
                 let at = at.item(index);
                 let text = format!("{} is taken by another port of the pod", port.port);
-                findings.fault(&at.field("hostPort"), FaultKind::Duplicate, text);
+                findings.fault(&at.field("hostPort"), FaultKind::Taken, text);
             }
             seen.push(port);
         }
