@@ -45,6 +45,7 @@ impl Shell {
 
 impl Verb {
     /// About this command line.
+    #[expect(clippy::disallowed_methods, reason = "writes the folder named on the command line")]
     pub(crate) fn run(self, line: Command) -> anyhow::Result<ExitCode> {
         match self {
             Self::Completion { shell } => drop(say_bytes(&shell.script(line))?),
@@ -59,6 +60,8 @@ impl Verb {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "looks at what was written")]
+
     use clap::{CommandFactory, Parser, ValueEnum};
 
     use super::*;
