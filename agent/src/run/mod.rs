@@ -31,6 +31,7 @@ mod start;
 mod storage;
 mod systemd;
 mod tally;
+mod text;
 mod uninstall;
 mod verb;
 mod volumes;

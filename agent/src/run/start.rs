@@ -15,6 +15,7 @@ use super::{
     archives::Archives,
     claims, clock, exec, folder, garbage, given, heard, images,
     systemd::{self, Notifier},
+    text,
 };
 use crate::{
     act::{
@@ -119,6 +120,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     images::check_once(&agent.tools, &agent.config.run);
     notifier.say("READY=1\nSTATUS=pods are looked after");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    tokio::spawn(text::let_go_of_the_start());
     agent.run(Wakers { notes: waiting, changed, images: asked, child, terminate, notifier }).await
 }
 
