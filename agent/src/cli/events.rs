@@ -88,7 +88,7 @@ impl Events {
     async fn follow(&self, client: &Client, path: &str) -> anyhow::Result<ExitCode> {
         let mut lines = Lines::of(client, Method::GET, path).await?;
         while let Some(told) = lines.next().await? {
-            if self.wants(&told["object"]) {
+            if told["type"] != "DELETED" && self.wants(&told["object"]) {
                 say(&self.line(&told["object"]))?;
             }
         }
