@@ -78,25 +78,36 @@ impl Kubectl<'_> {
         Ok(said.stdout)
     }
 
-    /// The same with a terminal of its own.
+    /// The same with a terminal of its own. The limit stands outside: `timeout` would take what it starts out of the
+    /// terminal's foreground.
     pub(crate) fn on_terminal(&self, words: &[&str]) -> Result<Said> {
-        let command = self.command(words);
+        let command = self.asked(Command::new(&self.program), words);
         let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"));
         let line = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
         let mut script = limited("script");
-        script.args(["-q", "-e", "-c", &line.collect::<Vec<_>>().join(" "), "/dev/null"]);
-        script.env("HOME", self.client.file("home")).env_remove("KUBECONFIG");
+        script
+            .args(["-q", "-e", "-c", &line.collect::<Vec<_>>().join(" "), "/dev/null"])
+            .env("SHELL", "/bin/sh");
+        self.at_home(&mut script);
         output(script, None)
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = limited(&self.program);
+        let mut command = self.asked(limited(&self.program), words);
+        command.env("KUBE_EDITOR", EDITOR);
+        self.at_home(&mut command);
+        command
+    }
+
+    fn asked(&self, mut command: Command, words: &[&str]) -> Command {
         let server = format!("https://127.0.0.1:{}", self.client.port);
         command.arg("--kubeconfig").arg(&self.config).args(["--server", &server]).args(words);
-        command.env("KUBE_EDITOR", EDITOR);
-        // Its own cache of what the server offers is kept there.
-        command.env("HOME", self.client.file("home")).env_remove("KUBECONFIG");
         command
+    }
+
+    /// Its own cache of what the server offers is kept there.
+    fn at_home(&self, command: &mut Command) {
+        command.env("HOME", self.client.file("home")).env_remove("KUBECONFIG");
     }
 }
 

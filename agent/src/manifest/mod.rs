@@ -49,6 +49,7 @@ pub(crate) use self::{
     fault::{Fault, FaultKind, Faults, Place},
     file::read,
     leniency::{forgiven, is_forgivable},
+    quantity::Quantity,
     schema::schema,
 };
 use crate::pod::{PodUid, Spec, workload::WorkloadKind};
