@@ -89,7 +89,8 @@ impl Events {
         let mut lines = Lines::of(client, Method::GET, path).await?;
         while let Some(told) = lines.next().await? {
             let event = &told["object"];
-            if self.wants(event) && say_bytes(self.line(event).as_bytes())? == Listener::Gone {
+            let is_news = told["type"] != "DELETED";
+            if is_news && self.wants(event) && say_bytes(self.line(event).as_bytes())? == Listener::Gone {
                 return Ok(ExitCode::SUCCESS);
             }
         }

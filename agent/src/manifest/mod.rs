@@ -108,6 +108,11 @@ pub(crate) fn only_later(object: &Value) -> Option<(&'static str, &'static str)>
     ))
 }
 
+/// Whether most kinds of object may have that name.
+pub(crate) fn is_subdomain(name: &str) -> bool {
+    (names::SUBDOMAIN.fits)(name)
+}
+
 /// One object of a file, good in all its fields. Defaults are not filled in: `pod` and `claim` do that.
 #[derive(Clone, Debug)]
 pub(crate) struct Object {
