@@ -22,7 +22,7 @@ mod store;
 
 use std::{path::PathBuf, pin::Pin, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use config::Config;
 
@@ -47,6 +47,8 @@ enum Verb {
     Runtime(runtime::Verb),
     #[command(flatten)]
     Client(cli::Verb),
+    #[command(flatten)]
+    Guide(cli::guide::Verb),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         // Fresh single-threaded processes: no async runtime, no threads.
         Verb::Runtime(verb) => Ok(runtime::run(&verb)),
         Verb::Kernel(verb) => Ok(kernel::run(&verb)),
+        Verb::Guide(verb) => verb.run(Cli::command()),
         Verb::Run(verb) => threads(async { run::run(verb, config()?).await.map(|()| ExitCode::SUCCESS) }),
         Verb::Client(verb) => threads(async { cli::run(verb, &config()?).await }),
     };

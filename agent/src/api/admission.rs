@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    date,
+    date, plain,
     refusal::Refusal,
     resource::Resource,
     update::Bar,
@@ -42,24 +42,27 @@ pub(super) fn submitted(
     body: &[u8],
     validation: Validation,
 ) -> Result<Submitted, Refusal> {
+    let Some(kind) = resource.manifest() else {
+        return plain::submitted(resource, namespace, body, validation);
+    };
     let body = titled(resource, body);
     let read = |body: &[u8]| manifest::read("body", body);
     let (objects, warnings) = match read(&body) {
         Err(Faults(faults)) if validation.forgives(&faults) => {
             let refused = |faults: Faults| Refusal::faulty(resource, &claimed_name(&body), &faults);
-            let (value, forgiven) =
-                manifest::forgiven(resource.manifest(), "body", &body).map_err(refused)?;
+            let (value, forgiven) = manifest::forgiven(kind, "body", &body).map_err(refused)?;
             (read(value.to_string().as_bytes()), validation.warnings(&forgiven))
         }
         read => (read, Warnings::default()),
     };
     let objects = objects.map_err(|faults| Refusal::faulty(resource, &claimed_name(&body), &faults))?;
-    let object = checked(resource, namespace, objects)?;
+    let object = checked(resource, kind, namespace, objects)?;
     Ok(Submitted { object, warnings })
 }
 
 fn checked(
     resource: Resource,
+    kind: manifest::Kind,
     namespace: &str,
     mut objects: Vec<manifest::Object>,
 ) -> Result<Value, Refusal> {
@@ -81,7 +84,7 @@ fn checked(
     }
     // Before the check: a path may hold anything, a namespace may not.
     metadata["namespace"] = json!(namespace);
-    let checked = resource.manifest().check(&object.value);
+    let checked = kind.check(&object.value);
     let name = object.value["metadata"]["name"].as_str().unwrap_or_default();
     checked.map(|checked| checked.object).map_err(|faults| Refusal::faulty(resource, name, &faults))
 }
@@ -99,7 +102,7 @@ fn titled(resource: Resource, body: &[u8]) -> Cow<'_, [u8]> {
         return body.into();
     }
     object.entry("kind").or_insert_with(|| json!(resource.kind.name()));
-    object.entry("apiVersion").or_insert_with(|| json!(resource.manifest().api_version()));
+    object.entry("apiVersion").or_insert_with(|| json!(resource.api_version()));
     Value::Object(object).to_string().into_bytes().into()
 }
 
@@ -203,10 +206,10 @@ pub(super) fn doomed(
         Kind::Pod => {
             asked.or(object["spec"]["terminationGracePeriodSeconds"].as_u64()).unwrap_or(DEFAULT_GRACE)
         }
-        Kind::PersistentVolumeClaim | Kind::ConfigMap | Kind::Secret | Kind::Workload(_) => 0,
+        Kind::PersistentVolumeClaim | Kind::ConfigMap | Kind::Secret | Kind::Event | Kind::Workload(_) => 0,
     };
     Ok(match running_out(metadata) {
-        None => Some(marked(object, now, grace)),
+        None => Some(renumbered(marked(object, now, grace))),
         Some((requested, current)) if asked.is_some() && grace < current => {
             Some(marked(object, requested, grace))
         }
@@ -220,6 +223,14 @@ fn running_out(metadata: &Value) -> Option<(Timestamp, u64)> {
     let grace = metadata["deletionGracePeriodSeconds"].as_u64().unwrap_or(0);
     let requested = end.checked_sub(SignedDuration::from_secs(i64::try_from(grace).ok()?)).ok()?;
     Some((requested, grace))
+}
+
+/// To be ended is another wish than to run.
+fn renumbered(mut object: Value) -> Value {
+    if let Some(generation) = object["metadata"]["generation"].as_u64() {
+        object["metadata"]["generation"] = json!(generation + 1);
+    }
+    object
 }
 
 fn marked(object: &Value, requested: Timestamp, grace: u64) -> Value {

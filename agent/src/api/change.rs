@@ -15,6 +15,7 @@ use super::{
     Api,
     admission::{self, Submitted},
     cache::WatchCache,
+    conditions, events,
     objects::{Options, WriteQuery, Writing, find, options, readable, shown, whole},
     patch::Way,
     refusal::Refusal,
@@ -59,6 +60,8 @@ pub(super) enum Part {
     Resources,
     /// Of a pod: `pods/ephemeralcontainers`.
     Ephemeral,
+    /// Of a pod: `pods/status`.
+    Status,
 }
 
 /// `PUT /api/v1/namespaces/{namespace}/{plural}/{name}`.
@@ -117,9 +120,11 @@ pub(super) async fn patch_with(
     let patch: Value = serde_json::from_slice(&whole(body)?)
         .map_err(|fault| Refusal::bad_request(format!("the patch is not JSON: {fault}")))?;
     let changed = |current: &Value| {
-        let mut base = current.clone();
-        // Not the client's to change.
-        drop(base.as_object_mut().and_then(|object| object.remove("status")));
+        let base = match target.part {
+            Part::Status => shown(api, target.resource, current.clone()),
+            // Not the client's to change.
+            Part::Whole | Part::Resources | Part::Ephemeral => without_status(current),
+        };
         let patched = way.apply(&base, &patch);
         let mut object = patched.map_err(|fault| Refusal::patch(target.resource, target.name, &fault))?;
         // A version that the patch leaves as it was says nothing of what the client has seen.
@@ -145,17 +150,39 @@ pub(super) async fn change(
         let Submitted { object: mut wanted, warnings } = changed(&current)?;
         update::without_shown(&mut wanted, &current, &api.picture.borrow().node);
         let pinned = expected(api, resource, &wanted, &current).await?;
+        let told = wanted["status"].clone();
+        let answer = |object| {
+            let mut object = shown(api, resource, object);
+            // As it was written; the agent's own is what the next read shows.
+            if target.part == Part::Status && told.is_object() {
+                object["status"] = told.clone();
+            }
+            Json(object)
+        };
         let next = admissible(target, wanted, &current)?;
         if writing == Writing::Dry {
-            return Ok((warnings, Json(shown(api, resource, next))));
+            return Ok((warnings, answer(next)));
         }
         let read = version(&current);
+        let adopted = match resource.kind {
+            Kind::Event => events::adopt(api, &next).await?,
+            _ => None,
+        };
+        if let Some(object) = adopted {
+            return Ok((warnings, Json(object)));
+        }
         match api.objects.replace(resource.kind, next, read).await {
-            Ok(object) => return Ok((warnings, Json(shown(api, resource, object)))),
+            Ok(object) => return Ok((warnings, answer(object))),
             Err(Error::Conflict { .. }) if !pinned => {}
             Err(error) => return Err(Refusal::of_store(&error, resource, name)),
         }
     }
+}
+
+fn without_status(object: &Value) -> Value {
+    let mut object = object.clone();
+    drop(object.as_object_mut().and_then(|object| object.remove("status")));
+    object
 }
 
 fn version(object: &Value) -> Option<u64> {
@@ -205,9 +232,11 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
         return Err(Refusal::forbidden(resource, name, &why));
     }
     match resource.kind {
+        // Nothing but metadata and conditions can come of it.
+        Kind::Pod if part == Part::Status => next["spec"] = current["spec"].clone(),
         Kind::Pod => {
             let barred = match part {
-                Part::Whole => update::barred(&current["spec"], &next["spec"]),
+                Part::Whole | Part::Status => update::barred(&current["spec"], &next["spec"]),
                 Part::Resources => resize::barred(current, &next),
                 Part::Ephemeral => update::barred_addition(&current["spec"], &next["spec"]),
             };
@@ -224,14 +253,18 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
             manifest::may_become(current, &next)
                 .map_err(|faults| Refusal::faulty(resource, name, &faults))?;
         }
+        Kind::Event => (),
         Kind::Workload(kind) => {
             if let Some(field) = workload::immutable(kind, &current["spec"], &next["spec"]) {
                 return Err(Refusal::immutable(resource, name, &field));
             }
         }
     }
-    if let Some(object) = next.as_object_mut() {
-        object.remove("status");
+    let written = if part == Part::Status { &next } else { current };
+    let conditions = conditions::of_clients(&written["status"]);
+    next = without_status(&next);
+    if !conditions.is_empty() {
+        next["status"]["conditions"] = Value::Array(conditions);
     }
     if let Some(metadata) = next["metadata"].as_object_mut() {
         metadata.retain(|key, _| !["managedFields", "selfLink"].contains(&key.as_str()));
@@ -249,7 +282,7 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
             next["metadata"]["generation"] = json!(generation + 1);
             match part {
                 Part::Resources => allocation::keep(&mut next, current),
-                Part::Whole | Part::Ephemeral => allocation::hand_on(&mut next, current),
+                Part::Whole | Part::Ephemeral | Part::Status => allocation::hand_on(&mut next, current),
             }
         }
         Kind::Pod => allocation::hand_on(&mut next, current),

@@ -1,23 +1,9 @@
-//! Kubernetes' Events: what the loop has told of objects. Reads the journal, never writes it.
+//! Kubernetes' Events that the loop has told. Those that clients write are stored as all objects are; what a client does to
+//! one of the loop's is done to the journal.
 
-use std::sync::Arc;
-
-use axum::{
-    Json,
-    extract::{Path, State},
-    response::{IntoResponse, Response},
-};
 use serde_json::{Value, json};
 
-use super::{
-    Api, date,
-    list::ListQuery,
-    objects::{Answer, Options, options},
-    refusal::Refusal,
-    selector::EVENT_FIELDS,
-    table::Form,
-    watch::{Begin, Listener, Wanted, Woken},
-};
+use super::{Api, date, refusal::Refusal, resource::EVENTS};
 use crate::{
     picture::Picture,
     pod::{
@@ -26,104 +12,57 @@ use crate::{
         status::BootId,
         workload::WorkloadKind,
     },
+    store::{Error, Kind},
 };
 
 /// Who tells, in `source` and `reportingComponent`.
 const COMPONENT: &str = "carob";
-/// Kind and version.
-const EVENT: (&str, &str) = ("Event", "v1");
 /// Where events about what has no namespace are kept, as in Kubernetes.
 const NO_NAMESPACE: &str = "default";
 
-/// `GET /api/v1/events`.
-pub(super) async fn list_all(
-    State(api): State<Arc<Api>>,
-    query: Options<ListQuery>,
-    form: Form,
-) -> Result<Response, Refusal> {
-    list_or_watch(api, None, &options(query)?, form).await
-}
-
-/// `GET /api/v1/namespaces/{namespace}/events`.
-pub(super) async fn list_namespace(
-    State(api): State<Arc<Api>>,
-    Path(namespace): Path<String>,
-    query: Options<ListQuery>,
-    form: Form,
-) -> Result<Response, Refusal> {
-    list_or_watch(api, Some(namespace), &options(query)?, form).await
-}
-
-/// `GET /api/v1/namespaces/{namespace}/events/{name}`.
-pub(super) async fn read(
-    State(api): State<Arc<Api>>,
-    Path((namespace, name)): Path<(String, String)>,
-    form: Form,
-) -> Answer {
-    let all = shown(&api).await?;
-    let of_name =
-        |event: &Value| event["metadata"]["name"] == *name && event["metadata"]["namespace"] == *namespace;
-    all.into_iter()
-        .find(of_name)
-        .map(|event| Json(form.one(EVENT.0, event, (api.clock)())))
-        .ok_or_else(|| Refusal::absent(format!("events {name:?} not found")))
-}
-
-async fn list_or_watch(
-    api: Arc<Api>,
-    namespace: Option<String>,
-    query: &ListQuery,
-    form: Form,
-) -> Result<Response, Refusal> {
-    let wanted = Wanted { namespace, selector: query.chosen(EVENT_FIELDS)? };
-    if query.watches() {
-        let begin = query.begin()?;
-        let (listener, response) = Listener::new(&api, query, EVENT, form);
-        tokio::spawn(watch(api, wanted, begin, listener));
-        return Ok(response);
-    }
-    let version = *api.objects.changed().borrow();
-    let mut items = shown(&api).await?;
-    items.retain(|event| wanted.covers(event));
-    let metadata = json!({"resourceVersion": version.to_string()});
-    Ok(Json(form.list(EVENT, &items, metadata, (api.clock)())).into_response())
-}
-
-/// Sends each event as it is told until the client goes or the journal cannot be read. What has been told before in the
-/// same words comes as MODIFIED. Rows that give way to newer ones are not told of.
-async fn watch(api: Arc<Api>, wanted: Wanted, begin: Begin, mut listener: Listener) {
-    let mut news = api.objects.changed();
-    let mut since = match begin {
-        Begin::After(version) => version,
-        Begin::Everything | Begin::Listing => 0,
-    };
-    let mut is_listing = begin == Begin::Listing;
-    loop {
-        let newest = *news.borrow_and_update();
-        let Ok(told) = api.journal.events().await else { return };
-        for told in told.iter().filter(|told| told.revision > since) {
-            let object = event(told, &api.picture.borrow());
-            // Who begins with all that there is has seen none of it before.
-            let kind = if told.count > 1 && since > 0 { "MODIFIED" } else { "ADDED" };
-            if wanted.covers(&object) && !listener.tell(kind, object).await {
-                return;
-            }
-        }
-        let last = told.last().map_or(0, |told| told.revision);
-        since = since.max(newest).max(last);
-        if std::mem::take(&mut is_listing) && !listener.initial_end(since).await {
-            return;
-        }
-        if listener.wait(&api, &mut news, since).await == Woken::Over {
-            return;
-        }
-    }
-}
-
-async fn shown(api: &Api) -> Result<Vec<Value>, Refusal> {
+/// All that the loop has told, the last told last.
+pub(super) async fn all(api: &Api, picture: &Picture) -> Result<Vec<Value>, Refusal> {
     let told = api.journal.events().await.map_err(|error| Refusal::internal(&error))?;
-    let picture = api.picture.borrow();
-    Ok(told.iter().map(|told| event(told, &picture)).collect())
+    Ok(told.iter().map(|told| event(told, picture)).collect())
+}
+
+/// What the loop has told under that name.
+pub(super) async fn told(api: &Api, namespace: &str, name: &str) -> Result<Option<Value>, Refusal> {
+    let Some(seq) = seq(name) else { return Ok(None) };
+    let told = api.journal.event(seq).await.map_err(|error| Refusal::internal(&error))?;
+    let shown = told.map(|told| event(&told, &api.picture.borrow()));
+    Ok(shown.filter(|event| event["metadata"]["name"] == name && event["metadata"]["namespace"] == namespace))
+}
+
+/// Takes it out of the journal; whether it was there.
+pub(super) async fn forget(api: &Api, event: &Value) -> Result<bool, Refusal> {
+    let text = |field: &str| event["metadata"][field].as_str().unwrap_or_default();
+    let Some(seq) = seq(text("name")) else { return Ok(false) };
+    let forgotten = api.journal.forget_event(seq, text("uid").to_owned()).await;
+    forgotten.map_err(|error| Refusal::internal(&error))
+}
+
+/// What a client has made of something that the loop told is the client's from then on. `None`: it was already.
+pub(super) async fn adopt(api: &Api, event: &Value) -> Result<Option<Value>, Refusal> {
+    let text = |field: &str| event["metadata"][field].as_str().unwrap_or_default();
+    let known = told(api, text("namespace"), text("name")).await?;
+    if known.is_none_or(|known| known["metadata"]["uid"] != text("uid")) {
+        return Ok(None);
+    }
+    match api.objects.create(Kind::Event, event.clone()).await {
+        Ok(object) => {
+            forget(api, event).await?;
+            Ok(Some(object))
+        }
+        // Taken over before, though not forgotten yet.
+        Err(Error::AlreadyExists(_)) => Ok(None),
+        Err(error) => Err(Refusal::of_store(&error, EVENTS, text("name"))),
+    }
+}
+
+/// The number in the name of what the loop told.
+fn seq(name: &str) -> Option<u64> {
+    u64::from_str_radix(name.rsplit_once('.')?.1, 16).ok()
 }
 
 fn event(told: &Told, picture: &Picture) -> Value {

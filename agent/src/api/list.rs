@@ -16,7 +16,7 @@ use super::{
     cache::{Collection, WatchCache},
     objects::{Options, options},
     refusal::Refusal,
-    resource::{Listed, PODS, Resource},
+    resource::{EVENTS, Listed, PODS, Resource},
     selector::{self, Selector},
     table::Form,
     watch::{self, Begin, Wanted},
@@ -187,7 +187,11 @@ pub(super) fn wanted(
     namespace: Option<String>,
     query: &ListQuery,
 ) -> Result<Wanted, Refusal> {
-    let fields = if of == PODS.into() { selector::POD_FIELDS } else { selector::FIELDS };
+    let fields = match of {
+        Collection::Stored(PODS) => selector::POD_FIELDS,
+        Collection::Stored(EVENTS) => selector::EVENT_FIELDS,
+        _ => selector::FIELDS,
+    };
     Ok(Wanted { namespace, selector: query.chosen(fields)? })
 }
 
@@ -202,8 +206,12 @@ pub(super) async fn list(
     let list = WatchCache::list(api, of).await?;
     query.admits(list.version)?;
     let is_later = |object: &Value| page.as_ref().is_none_or(|page| key(object) > page.after);
-    let mut chosen: Vec<&Value> = list
-        .objects
+    let mut objects = list.objects;
+    if of == EVENTS.into() && query.limit.is_none() {
+        // The last told last.
+        objects.sort_by_key(|shown| shown.version);
+    }
+    let mut chosen: Vec<&Value> = objects
         .iter()
         .map(|shown| &shown.object)
         .filter(|object| is_later(object) && wanted.covers(object))

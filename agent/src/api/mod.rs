@@ -9,6 +9,7 @@ mod cache;
 mod change;
 mod claim;
 mod cluster;
+mod conditions;
 mod date;
 mod discovery;
 mod door;
@@ -25,6 +26,7 @@ mod packed;
 mod part;
 mod patch;
 mod piecewise;
+mod plain;
 mod pod;
 mod protobuf;
 mod pull;
@@ -184,9 +186,7 @@ fn object_routes() -> Router<Arc<Api>> {
         router.nest(root, within)
     });
     objects
-        .route("/api/v1/events", get(events::list_all))
-        .route("/api/v1/namespaces/{namespace}/events", get(events::list_namespace))
-        .route("/api/v1/namespaces/{namespace}/events/{name}", get(events::read))
+        .route("/api/v1/namespaces/{namespace}/pods/{name}/status", part::routes(Part::Status))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/log", get(logs::log))
         .route("/api/v1/namespaces/{namespace}/pods/{name}/resize", part::routes(Part::Resources))
         .route(

@@ -19,7 +19,7 @@ use super::{
     Api, OBJECT_LIMIT,
     admission::{self, DeleteOptions, Submitted},
     cache::WatchCache,
-    claim,
+    claim, events,
     list::{self, ListQuery},
     pod, protobuf,
     refusal::Refusal,
@@ -102,6 +102,9 @@ pub(super) async fn create(
     let object = admission::admit(resource, object, &uid, (api.clock)())?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let failed = |error: Error| Refusal::of_store(&error, resource, &name);
+    if resource.kind == Kind::Event && events::told(&api, &namespace, &name).await?.is_some() {
+        return Err(Refusal::already_exists(resource, &name));
+    }
     let object = match writing {
         Writing::Real => api.objects.create(resource.kind, object).await.map_err(failed)?,
         Writing::Dry => match api.objects.get(resource.kind, &namespace, &name).await.map_err(failed)? {
@@ -145,7 +148,7 @@ pub(super) async fn delete_collection(
             ended => drop(ended?),
         }
     }
-    let of = (resource.kind.name(), resource.manifest().api_version());
+    let of = (resource.kind.name(), resource.api_version());
     Ok(Json(Form::Object.list(of, &items, metadata, (api.clock)())))
 }
 
@@ -176,7 +179,7 @@ async fn end(
         if writing == Writing::Dry {
             return Ok(Json(shown(api, resource, doomed)));
         }
-        if matches!(resource.kind, Kind::ConfigMap | Kind::Secret) {
+        if matches!(resource.kind, Kind::ConfigMap | Kind::Secret | Kind::Event) {
             return remove(api, resource, &object).await;
         }
         let read = object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok());
@@ -237,8 +240,11 @@ pub(super) struct UidQuery {
 async fn remove(api: &Api, resource: Resource, object: &Value) -> Answer {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
     let (name, uid) = (text("name"), text("uid"));
-    let removed = api.objects.remove(resource.kind, text("namespace"), name, uid).await;
-    removed.map_err(|error| Refusal::of_store(&error, resource, name))?;
+    let told = resource.kind == Kind::Event && events::forget(api, object).await?;
+    match api.objects.remove(resource.kind, text("namespace"), name, uid).await {
+        Err(Error::NotFound(_)) if told => (),
+        removed => drop(removed.map_err(|error| Refusal::of_store(&error, resource, name))?),
+    }
     Ok(Json(json!({
         "kind": "Status",
         "apiVersion": "v1",
@@ -257,6 +263,10 @@ pub(super) async fn find(
 ) -> Result<Value, Refusal> {
     let found = api.objects.get(resource.kind, namespace, name).await;
     let found = found.map_err(|error| Refusal::of_store(&error, resource, name))?;
+    let found = match found {
+        None if resource.kind == Kind::Event => events::told(api, namespace, name).await?,
+        found => found,
+    };
     found.ok_or_else(|| Refusal::not_found(resource, name))
 }
 
@@ -269,7 +279,7 @@ pub(super) fn shown_in(picture: &Picture, resource: Resource, object: Value) -> 
     match resource.kind {
         Kind::Pod => pod::shown(object, picture),
         Kind::PersistentVolumeClaim => claim::shown(object),
-        Kind::ConfigMap | Kind::Secret => object,
+        Kind::ConfigMap | Kind::Secret | Kind::Event => object,
         Kind::Workload(kind) => workload::shown(kind, object, picture),
     }
 }

@@ -26,6 +26,11 @@ impl Output {
         let (sender, pieces) = mpsc::channel(PIECES);
         (sender, Self { pieces })
     }
+
+    /// The next piece; none when that was all.
+    pub(super) async fn next(&mut self) -> Option<Piece> {
+        self.pieces.recv().await
+    }
 }
 
 impl HttpBody for Output {

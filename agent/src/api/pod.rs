@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::date;
+use super::{conditions, date};
 use crate::{
     account,
     manifest::{self, allocation},
@@ -43,7 +43,7 @@ pub(super) fn shown(mut object: Value, picture: &Picture) -> Value {
     if object["spec"].is_object() && !is_held {
         object["spec"]["nodeName"] = json!(picture.node);
     }
-    object["status"] = status;
+    object["status"] = conditions::with_clients(status, &object["status"]);
     object
 }
 

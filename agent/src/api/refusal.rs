@@ -294,7 +294,7 @@ impl Refusal {
 
     /// 400 for what a client that asks for strictness is not forgiven: Kubernetes' words, and as causes where and what else.
     fn strict(resource: Resource, name: &str, faults: &[Fault]) -> Self {
-        let (kind, version) = (resource.kind.name(), resource.manifest().api_version());
+        let (kind, version) = (resource.kind.name(), resource.api_version());
         let version = version.rsplit('/').next().unwrap_or(version);
         let refused = faults.iter().filter(|fault| manifest::is_forgivable(fault));
         let said: Vec<String> = refused.map(validation::said).collect();

@@ -37,6 +37,9 @@ pub(super) const CONFIG_MAPS: Resource =
 pub(super) const SECRETS: Resource =
     Resource { kind: Kind::Secret, plural: "secrets", singular: "secret", short: &[] };
 
+pub(super) const EVENTS: Resource =
+    Resource { kind: Kind::Event, plural: "events", singular: "event", short: &["ev"] };
+
 /// Refuses a kind of object under the root of another group.
 pub(super) async fn belongs(root: &'static str, request: Request, next: Next) -> Response {
     let mut parts = request.uri().path().trim_start_matches('/').split('/');
@@ -52,7 +55,9 @@ pub(super) async fn belongs(root: &'static str, request: Request, next: Next) ->
 
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = Resource> {
-    [PODS, CLAIMS, CONFIG_MAPS, SECRETS].into_iter().chain(WorkloadKind::ALL.map(Resource::of_workload))
+    [PODS, CLAIMS, CONFIG_MAPS, SECRETS, EVENTS]
+        .into_iter()
+        .chain(WorkloadKind::ALL.map(Resource::of_workload))
 }
 
 impl Resource {
@@ -67,18 +72,23 @@ impl Resource {
 
     /// `/api/v1`, `/apis/apps/v1`.
     pub(super) fn root(&self) -> String {
-        root(self.manifest().api_version())
+        root(self.api_version())
     }
 
-    /// What `manifest` calls the kind.
-    pub(super) fn manifest(&self) -> manifest::Kind {
-        match self.kind {
+    /// What `manifest` calls the kind; none for what no file holds.
+    pub(super) fn manifest(&self) -> Option<manifest::Kind> {
+        Some(match self.kind {
             Kind::Pod => manifest::Kind::Pod,
             Kind::PersistentVolumeClaim => manifest::Kind::PersistentVolumeClaim,
             Kind::ConfigMap => manifest::Kind::ConfigMap,
             Kind::Secret => manifest::Kind::Secret,
             Kind::Workload(kind) => manifest::Kind::Workload(kind),
-        }
+            Kind::Event => return None,
+        })
+    }
+
+    pub(super) fn api_version(&self) -> &'static str {
+        self.manifest().map_or("v1", manifest::Kind::api_version)
     }
 
     /// Whether it has a status that changes though nobody writes the object.
@@ -144,10 +154,9 @@ const PARTS_OF_POD: &[Subresource] = &[
     part("log", "Pod", &["get"]),
     part("portforward", "PodPortForwardOptions", &["create", "get"]),
     part("resize", "Pod", CHANGED),
+    part("status", "Pod", CHANGED),
 ];
 
-const EVENTS: Listed =
-    Listed { short: &["ev"], ..shown("v1", "Event", ["events", "event"], Scope::Namespaced) };
 pub(super) const NODES: Listed =
     Listed { short: &["no"], ..shown("v1", "Node", ["nodes", "node"], Scope::Cluster) };
 pub(super) const NAMESPACES: Listed =
@@ -158,7 +167,7 @@ pub(super) const POD_METRICS: Listed =
     Listed { verbs: READ, ..shown(METRICS, "PodMetrics", ["pods", ""], Scope::Namespaced) };
 
 /// Kinds that no client writes.
-const OTHERS: &[Listed] = &[EVENTS, NODES, NAMESPACES, NODE_METRICS, POD_METRICS];
+const OTHERS: &[Listed] = &[NODES, NAMESPACES, NODE_METRICS, POD_METRICS];
 
 const METRICS: &str = "metrics.k8s.io/v1beta1";
 
@@ -188,7 +197,7 @@ impl Resource {
                 Kind::Workload(kind) if !matches!(kind, WorkloadKind::DaemonSet | WorkloadKind::Job) => SCALE,
                 _ => &[],
             },
-            ..shown(self.manifest().api_version(), kind.name(), [plural, singular], Scope::Namespaced)
+            ..shown(self.api_version(), kind.name(), [plural, singular], Scope::Namespaced)
         }
     }
 }

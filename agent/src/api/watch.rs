@@ -213,7 +213,10 @@ async fn begun(api: &Api, of: Collection, wanted: &Wanted, begin: Begin, listene
             return None;
         }
     };
-    for shown in list.objects.iter().filter(|shown| wanted.covers(&shown.object)) {
+    // In the order in which they became so.
+    let mut objects = list.objects;
+    objects.sort_by_key(|shown| shown.version);
+    for shown in objects.iter().filter(|shown| wanted.covers(&shown.object)) {
         if !listener.tell("ADDED", shown.object.clone()).await {
             return None;
         }

@@ -12,7 +12,7 @@ use super::{
     client::{Client, Error, query},
     get::Word,
     lines::Lines,
-    output::{self, note, say},
+    output::{self, Listener, note, say, say_bytes},
     table::Table,
 };
 use crate::columns::{event::seen, text};
@@ -88,8 +88,10 @@ impl Events {
     async fn follow(&self, client: &Client, path: &str) -> anyhow::Result<ExitCode> {
         let mut lines = Lines::of(client, Method::GET, path).await?;
         while let Some(told) = lines.next().await? {
-            if self.wants(&told["object"]) {
-                say(&self.line(&told["object"]))?;
+            let event = &told["object"];
+            let is_news = told["type"] != "DELETED";
+            if is_news && self.wants(event) && say_bytes(self.line(event).as_bytes())? == Listener::Gone {
+                return Ok(ExitCode::SUCCESS);
             }
         }
         anyhow::bail!("the agent has ended, and with it the stream of events")
@@ -98,7 +100,7 @@ impl Events {
     /// One event, in columns that do not depend on the others.
     fn line(&self, event: &Value) -> String {
         if let Some(format) = self.output {
-            return format.text(event);
+            return format.document(event);
         }
         let about = &event["involvedObject"];
         let object = format!("{}/{}", text(&about["kind"]), text(&about["name"]));

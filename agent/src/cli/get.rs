@@ -13,7 +13,8 @@ use crate::{
 use super::{
     Scope,
     client::{Client, Error, Kind, query},
-    output::{self, note, say},
+    lines::Changes,
+    output::{self, Listener, note, say, say_bytes},
     table::Table,
 };
 
@@ -37,6 +38,9 @@ pub(crate) struct Get {
     /// How to print them
     #[arg(short, long, value_enum)]
     output: Option<Shape>,
+    /// Go on with each change of them; with an output format a document each
+    #[arg(short, long)]
+    watch: bool,
 }
 
 /// The user's word for a kind.
@@ -91,8 +95,11 @@ enum Shape {
 
 impl Get {
     pub(super) async fn run(self, client: &Client, now: Timestamp) -> anyhow::Result<ExitCode> {
+        if self.watch {
+            return self.watch(client, now).await;
+        }
         let objects =
-            if self.names.is_empty() { self.list(client).await? } else { self.named(client).await? };
+            if self.names.is_empty() { self.list(client).await?.0 } else { self.named(client).await? };
         match self.output {
             Some(Shape::Json) => say(&output::Format::Json.text(&self.whole(objects)))?,
             Some(Shape::Yaml) => say(&output::Format::Yaml.text(&self.whole(objects)))?,
@@ -103,13 +110,52 @@ impl Get {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn list(&self, client: &Client) -> Result<Vec<Value>, Error> {
-        let namespace = (!self.all_namespaces).then_some(self.scope.namespace.as_str());
-        let path = self.kind.kind().list(namespace) + &query(&[("labelSelector", self.selector.clone())]);
-        match client.fetch(&path).await?["items"].take() {
-            Value::Array(items) => Ok(items),
-            _ => Ok(Vec::new()),
+    /// What there is, then each change, as long as anybody reads.
+    async fn watch(self, client: &Client, now: Timestamp) -> anyhow::Result<ExitCode> {
+        anyhow::ensure!(self.names.len() < 2, "of one object or of all: --watch takes one name at most");
+        let (objects, version) = self.list(client).await?;
+        if let ([name], []) = (self.names.as_slice(), objects.as_slice()) {
+            return Err(absent(self.kind.kind(), &self.scope.namespace, name));
         }
+        let mut widths = Vec::new();
+        let mut show = |objects: &[Value], now| say_bytes(self.text(objects, &mut widths, now).as_bytes());
+        if !objects.is_empty() && show(&objects, now)? == Listener::Gone {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let changes = Changes::after(version, client, self.path(), self.pairs());
+        changes.each(|object| Ok(show(&[object], super::now())?)).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Of objects that are printed after others.
+    fn text(&self, objects: &[Value], widths: &mut Vec<usize>, now: Timestamp) -> String {
+        let each = |one: fn(&Value) -> String| objects.iter().map(one).collect();
+        match self.output {
+            Some(Shape::Json) => each(|object| output::Format::Json.document(object)),
+            Some(Shape::Yaml) => each(|object| output::Format::Yaml.document(object)),
+            Some(Shape::Name) => objects.iter().map(|object| self.title(object)).collect(),
+            Some(Shape::Wide) | None => self.table(objects, now).go_on(widths, output::width()),
+        }
+    }
+
+    /// The objects, and which version of the list they are.
+    async fn list(&self, client: &Client) -> Result<(Vec<Value>, String), Error> {
+        let mut list = client.fetch(&(self.path() + &query(&self.pairs()))).await?;
+        let version = list["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        match list["items"].take() {
+            Value::Array(items) => Ok((items, version)),
+            _ => Ok((Vec::new(), version)),
+        }
+    }
+
+    fn path(&self) -> String {
+        self.kind.kind().list((!self.all_namespaces).then_some(self.scope.namespace.as_str()))
+    }
+
+    /// Which of them.
+    fn pairs(&self) -> Vec<(&'static str, Option<String>)> {
+        let name = self.names.first().map(|name| format!("metadata.name={name}"));
+        vec![("labelSelector", self.selector.clone()), ("fieldSelector", name)]
     }
 
     async fn named(&self, client: &Client) -> anyhow::Result<Vec<Value>> {

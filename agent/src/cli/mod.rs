@@ -13,6 +13,7 @@ mod describe;
 mod events;
 mod exec;
 mod get;
+pub(crate) mod guide;
 mod image;
 mod kubeconfig;
 mod lines;
@@ -23,6 +24,7 @@ mod session;
 mod sink;
 mod source;
 mod table;
+mod top;
 mod why;
 mod workloads;
 
@@ -52,6 +54,9 @@ pub(crate) enum Verb {
     Delete(delete::Delete),
     /// Say how and why the containers of a pod ended, also of one that is gone
     Why(why::Why),
+    /// Show what pods or the box use now
+    #[command(subcommand)]
+    Top(top::Top),
     /// Show what happened to objects, the newest last
     Events(events::Events),
     /// Load, list, verify, export, remove and prune images
@@ -85,6 +90,7 @@ pub(crate) async fn run(verb: Verb, config: &Config) -> anyhow::Result<ExitCode>
         Verb::Attach(verb) => verb.run(&client).await,
         Verb::Delete(verb) => verb.run(&client).await,
         Verb::Why(verb) => verb.run(&client).await,
+        Verb::Top(verb) => verb.run(&client).await,
         Verb::Events(verb) => verb.run(&client, now()).await,
         Verb::Image(verb) => verb.run(&client, now()).await,
         Verb::Kubeconfig(verb) => verb.run(&client).await,

@@ -18,6 +18,14 @@ impl Format {
             Self::Yaml => yaml(value),
         }
     }
+
+    /// One of several, each of which can be told from the next.
+    pub(super) fn document(self, value: &Value) -> String {
+        match self {
+            Self::Json => self.text(value),
+            Self::Yaml => format!("---\n{}", self.text(value)),
+        }
+    }
 }
 
 /// Prints. A reader that has seen enough and closed the pipe is no error.

@@ -22,14 +22,18 @@ impl Table {
 
     /// The table's text. Without a `width` nothing is wrapped.
     pub(super) fn render(&self, width: Option<usize>) -> String {
-        let widths = self.widths();
-        self.rows.iter().map(|row| line(row, &widths, width)).collect()
+        self.go_on(&mut Vec::new(), width)
     }
 
-    fn widths(&self) -> Vec<usize> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let cell = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| length(cell));
-        (0..columns).map(|column| self.rows.iter().map(|row| cell(row, column)).max().unwrap_or(0)).collect()
+    /// The text of a table that goes on where another with these widths has ended; the first has none, and the heading.
+    /// A column that needs more room than before has it from here on.
+    pub(super) fn go_on(&self, widths: &mut Vec<usize>, width: Option<usize>) -> String {
+        let begun = usize::from(!widths.is_empty());
+        for row in &self.rows {
+            widths.resize(widths.len().max(row.len()), 0);
+            widths.iter_mut().zip(row).for_each(|(widest, cell)| *widest = length(cell).max(*widest));
+        }
+        self.rows.iter().skip(begun).map(|row| line(row, widths, width)).collect()
     }
 }
 
@@ -83,6 +87,22 @@ mod tests {
         check(&[], None, "NAME   NOTE\n");
         check(&[&["a", "b"], &["longer", ""]], None, "NAME     NOTE\na        b\nlonger\n");
         check(&[&["é", "b"]], None, "NAME   NOTE\né      b\n");
+    }
+
+    #[test]
+    fn a_table_goes_on_without_its_heading() {
+        let mut widths = Vec::new();
+        let rows = [
+            ("longer", "NAME     NOTE\nlonger   x\n"),
+            ("a", "a        x\n"),
+            ("longest", "longest   x\n"),
+            ("b", "b         x\n"),
+        ];
+        for (name, expected) in rows {
+            let mut table = Table::new(["NAME", "NOTE"]);
+            table.row([name, "x"].map(str::to_owned));
+            assert_eq!(table.go_on(&mut widths, None), expected);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What a pod was given, while it asks for something else (KEP-1287, `pods/resize`). The stored pod then has both: the wish
-//! in its spec, what it has in its status, which nobody else writes. Values in, values out.
+//! in its spec, what it has in its status, under a word that nobody else writes. Values in, values out.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub(crate) fn keep(next: &mut Value, current: &Value) {
 /// A change of something else leaves that as it is.
 pub(crate) fn hand_on(next: &mut Value, current: &Value) {
     if is_waiting(current) {
-        next["status"] = current["status"].clone();
+        next["status"][ALLOCATED] = current["status"][ALLOCATED].clone();
     }
 }
 
@@ -41,7 +41,10 @@ fn is_waiting(object: &Value) -> bool {
 
 /// It was given what it asks for.
 pub(crate) fn settle(object: &mut Value) {
-    if let Some(object) = object.as_object_mut() {
+    let Some(object) = object.as_object_mut() else { return };
+    let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) else { return };
+    status.remove(ALLOCATED);
+    if status.is_empty() {
         object.remove("status");
     }
 }
@@ -100,7 +103,13 @@ mod tests {
         assert_eq!(in_force(&third)["spec"].get("initContainers"), None);
         let wish = wish(&third).unwrap();
         assert_eq!((memory(&wish), wish.get("status")), (json!("3Gi"), None));
+        let condition = json!([{"type": "x/y"}]);
+        third["status"]["conditions"] = condition.clone();
+        let mut fourth = pod("4Gi");
+        hand_on(&mut fourth, &third);
+        assert_eq!((memory(&in_force(&fourth)), fourth["status"].get("conditions")), (json!("1Gi"), None));
         settle(&mut third);
+        assert_eq!(third["status"], json!({"conditions": condition}));
         assert_eq!(memory(&in_force(&third)), json!("3Gi"));
     }
 }

@@ -49,6 +49,7 @@ pub(crate) use self::{
     fault::{Fault, FaultKind, Faults, Place},
     file::read,
     leniency::{forgiven, is_forgivable},
+    quantity::Quantity,
     schema::schema,
 };
 use crate::pod::{PodUid, Spec, workload::WorkloadKind};
@@ -105,6 +106,11 @@ pub(crate) fn only_later(object: &Value) -> Option<(&'static str, &'static str)>
         "spec.ephemeralContainers",
         "cannot be set on create: these are added to a pod that runs",
     ))
+}
+
+/// Whether most kinds of object may have that name.
+pub(crate) fn is_subdomain(name: &str) -> bool {
+    (names::SUBDOMAIN.fits)(name)
 }
 
 /// One object of a file, good in all its fields. Defaults are not filled in: `pod` and `claim` do that.

@@ -20,14 +20,14 @@ enum Notation {
 
 /// An amount to the billionth, rounded away from zero beyond that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Quantity {
+pub(crate) struct Quantity {
     nanos: u128,
     negative: bool,
     notation: Notation,
 }
 
 impl Quantity {
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -59,12 +59,12 @@ impl Quantity {
     }
 
     /// Whole units, rounded up; 0 if negative.
-    pub(super) fn units(&self) -> u64 {
+    pub(crate) fn units(&self) -> u64 {
         self.over(NANO)
     }
 
     /// Thousandths, rounded up; 0 if negative.
-    pub(super) fn thousandths(&self) -> u64 {
+    pub(crate) fn thousandths(&self) -> u64 {
         self.over(NANO / 1000)
     }
 

@@ -32,6 +32,7 @@ mod start;
 mod storage;
 mod systemd;
 mod tally;
+mod text;
 mod uninstall;
 mod verb;
 mod volumes;

@@ -16,6 +16,7 @@ use super::{
     claims, clock, exec, folder, garbage, given, heard, images,
     notes::{Note, Notes},
     systemd::{self, Notifier},
+    text,
     wake::Wake,
 };
 use crate::{
@@ -122,6 +123,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     images::check_once(&agent.tools, &agent.config.run);
     notifier.say("READY=1\nSTATUS=pods are looked after");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    tokio::spawn(text::let_go_of_the_start());
     agent.run(Wakers { notes: waiting, changed, images: asked, child, terminate, notifier }).await
 }
 

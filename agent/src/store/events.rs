@@ -36,6 +36,32 @@ impl Journal {
             .await
     }
 
+    /// One of them.
+    pub(crate) async fn event(&self, seq: u64) -> Result<Option<Told>, Error> {
+        self.writer
+            .read(format!("read the event {seq}"), move |db| {
+                let mut query = db.prepare_cached("SELECT * FROM event WHERE seq = ?1")?;
+                Ok(query.query_row([seq.cast_signed()], told).optional()?)
+            })
+            .await
+    }
+
+    /// Forgets one; whether it was there.
+    pub(crate) async fn forget_event(&self, seq: u64, id: String) -> Result<bool, Error> {
+        self.writer
+            .write(format!("forget the event {seq}"), Durability::Process, move |db| {
+                let gone = db
+                    .prepare_cached("DELETE FROM event WHERE seq = ?1 AND id = ?2")?
+                    .execute(params![seq.cast_signed(), id])?;
+                if gone > 0 {
+                    // So that a watcher can tell.
+                    objects::advance(db)?;
+                }
+                Ok(gone > 0)
+            })
+            .await
+    }
+
     /// All that is known, the last told last.
     pub(crate) async fn events(&self) -> Result<Vec<Told>, Error> {
         self.writer

@@ -68,6 +68,8 @@ pub(crate) enum Kind {
     PersistentVolumeClaim,
     ConfigMap,
     Secret,
+    /// As a client wrote it; those that carob tells are the journal's.
+    Event,
     Workload(WorkloadKind),
 }
 
@@ -79,6 +81,7 @@ impl Kind {
             Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::Event => "Event",
             Self::Workload(kind) => kind.name(),
         }
     }

@@ -19,6 +19,9 @@ use super::{
 /// More resourceVersions than a power cut can take back: those since the last write that was synced.
 const LEAP: u64 = 1 << 16;
 
+/// Events of clients that stay: those written last.
+const EVENTS_KEPT: u32 = 1000;
+
 /// The objects. Every change is on disk when it is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Objects {
@@ -175,7 +178,19 @@ fn insert(db: &Connection, seal: &Seal, object: Candidate) -> Result<Value, Faul
         "INSERT INTO object (kind, namespace, name, uid, revision, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![key.kind.name(), key.namespace, key.name, uid, revision.cast_signed(), text])?;
+    if key.kind == Kind::Event {
+        prune_events(db)?;
+    }
     Ok(body)
+}
+
+fn prune_events(db: &Connection) -> rusqlite::Result<usize> {
+    let kind = Kind::Event.name();
+    db.prepare_cached(
+        "DELETE FROM object WHERE kind = ?1 AND (namespace, name) IN
+         (SELECT namespace, name FROM object WHERE kind = ?1 ORDER BY revision DESC LIMIT -1 OFFSET ?2)",
+    )?
+    .execute(params![kind, EVENTS_KEPT])
 }
 
 fn replace(db: &Connection, seal: &Seal, object: Candidate, expected: Option<u64>) -> Result<Value, Fault> {

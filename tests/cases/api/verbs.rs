@@ -1,6 +1,9 @@
 //! What the verbs print of one pod that has ended once and runs again.
 
-use std::process::{Command, Stdio};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -26,7 +29,9 @@ pub(super) fn say(world: &World) -> Result<()> {
     pod.await_log("main", "second")?;
     get(world)?;
     about(world)?;
-    logs(world, &pod)
+    used(world)?;
+    logs(world, &pod)?;
+    changes(world)
 }
 
 /// Prints, and all of these are in it.
@@ -73,6 +78,48 @@ fn about(world: &World) -> Result<()> {
     Ok(())
 }
 
+fn used(world: &World) -> Result<()> {
+    world.wait_until("it is known what the pod uses", PATIENCE, || {
+        shows(world, &["top", "pod", "verbs"], &["NAME CPU(cores) MEMORY(bytes) verbs "])
+    })?;
+    shows(world, &["top", "pod", "-A", "--containers"], &["NAMESPACE POD NAME", "default verbs main "])?;
+    let node = shows(world, &["top", "node"], &["CPU(%) MEMORY(bytes) MEMORY(%) carob-guest "])?;
+    ensure!(!node.contains(" 0Mi"), "the box uses no memory:\n{node}");
+    Ok(())
+}
+
+/// One that watches sees a pod come and go, in columns under one heading, and ends when nobody reads any more.
+fn changes(world: &World) -> Result<()> {
+    let mut watcher = Command::new(AGENT);
+    let words = ["get", "pods", "-w", "-l", "case=verbs-watched"];
+    let mut watcher = watcher.args(words).stdout(Stdio::piped()).spawn().context("watch")?;
+    connected(world, watcher.id())?;
+    let mut lines = BufReader::new(watcher.stdout.take().context("its output")?).lines();
+    let manifest = one("verbs-watched", "sleep", "", "")
+        .replace("name: verbs-watched", "name: verbs-watched\n  labels: { case: verbs-watched }");
+    let pod = Pod::apply(world, "verbs-watched", &manifest)?;
+    pod.await_running("main")?;
+    pod.delete()?;
+    let mut seen = Vec::new();
+    for line in &mut lines {
+        let line = line.context("read what is told")?;
+        let words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+        let is_last = words.get(2).is_some_and(|status| status == "Terminating");
+        seen.push(words);
+        if is_last {
+            break;
+        }
+    }
+    ensure!(seen.first().is_some_and(|words| words[0] == "NAME"), "no heading: {seen:?}");
+    ensure!(seen[1..].iter().all(|words| words[0] == "verbs-watched"), "others are told: {seen:?}");
+    ensure!(seen.iter().any(|words| words[2] == "Running"), "it never ran: {seen:?}");
+    drop(lines);
+    // The next change finds that nobody reads.
+    Pod::apply(world, "verbs-watched", &manifest)?.delete()?;
+    ensure!(watcher.wait()?.success(), "the watcher did not end well");
+    Ok(())
+}
+
 fn logs(world: &World, pod: &Pod<'_>) -> Result<()> {
     for (words, wanted) in [
         (&["logs", "verbs"][..], "second\n"),
@@ -92,14 +139,19 @@ fn logs(world: &World, pod: &Pod<'_>) -> Result<()> {
     // A follower hears the last words, and is let go when the container has ended.
     let mut follower = Command::new(AGENT);
     let follower = follower.args(["logs", "-f", "verbs"]).stdout(Stdio::piped()).spawn().context("follow")?;
-    world.wait_until("the follower is connected", PATIENCE, || {
-        let connected = world.command("ss", &["-xHp", "state", "connected"])?;
-        ensure!(connected.contains(&format!("pid={},", follower.id())), "it is not among {connected}");
-        Ok(())
-    })?;
+    connected(world, follower.id())?;
     pod.delete()?;
     let followed = follower.wait_with_output().context("wait for the follower")?;
     let followed = String::from_utf8_lossy(&followed.stdout);
     ensure!(followed == "second\nterminated\n", "the follower heard {followed:?}");
     Ok(())
+}
+
+/// Waits until that process has reached the agent.
+fn connected(world: &World, pid: u32) -> Result<()> {
+    world.wait_until("the client is connected", PATIENCE, || {
+        let connected = world.command("ss", &["-xHp", "state", "connected"])?;
+        ensure!(connected.contains(&format!("pid={pid},")), "it is not among {connected}");
+        Ok(())
+    })
 }

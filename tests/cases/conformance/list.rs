@@ -19,10 +19,12 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str)> {
     ROWS.lines().filter(|line| !line.starts_with('#')).map(row).collect()
 }
 
-/// `**R** NAME — DESCRIPTION`: what can be re-enacted through any interface.
+/// `**R** NAME — DESCRIPTION`: what can be re-enacted through any interface; `**A**`: what needs the Kubernetes API.
 fn listed(text: &str) -> Vec<String> {
     let name = |rest: &str| rest.split(" — ").next().unwrap_or_default().trim().to_owned();
-    text.lines().filter_map(|line| line.strip_prefix("- **R** ")).map(name).collect()
+    let marks = ["- **R** ", "- **A** "];
+    let marked = |line: &'_ str| marks.iter().find_map(|mark| line.strip_prefix(mark)).map(name);
+    text.lines().filter_map(marked).collect()
 }
 
 #[test]

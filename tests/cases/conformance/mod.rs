@@ -1,6 +1,7 @@
 //! Kubernetes' own conformance tests of a pod on a node, as far as no other area re-enacts them. `tests/conformance.tsv`
 //! says which case stands for which test of the list.
 
+mod api;
 mod config;
 mod downward;
 mod environment;
@@ -42,6 +43,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("files_of_secrets_are_as_kubernetes_wants_them", config::secrets),
         case("a_part_of_files_is_mounted", config::sub_paths),
         case("a_config_map_lives_from_create_to_delete_collection", config::life),
+        case("a_client_updates_patches_and_deletes_objects", api::objects),
+        case("a_client_writes_events_and_takes_them_back", api::events),
+        case("a_client_watches_from_where_it_says", api::watchers),
+        case("a_client_sees_a_pod_live_and_end", api::pods),
         case("files_about_the_pod_are_as_kubernetes_wants_them", downward::files),
         case("the_environment_is_as_kubernetes_wants_it", environment::variables),
         case("a_sub_path_is_expanded_or_refused", environment::sub_paths),

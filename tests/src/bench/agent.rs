@@ -33,6 +33,7 @@ pub(super) fn measure(world: &World) -> Result<()> {
         Figure::beside("agent.pss", mb(last.pss), "MB, 60 s later", settled, mb(first.pss)),
         Figure::beside("agent.pss_anonymous", mb(last.anonymous), "MB", "agent.pss", mb(last.pss)),
         Figure::beside("agent.pss_files", mb(last.of_files), "MB", "agent.pss", mb(last.pss)),
+        Figure::beside("agent.pss_code", mb(last.code), "MB", "agent.pss", mb(last.pss)),
         count("agent.written_idle", last.written - first.written, "bytes for a disk in 60 s"),
         count("agent.wake_ups_idle", last.wake_ups - first.wake_ups, "wake-ups in 60 s"),
         Figure::alone("agent.cpu_idle", last.cpu_since(&first), "s in 60 s, emulated"),

@@ -12,6 +12,8 @@ pub(super) struct Sample {
     pub(super) pss: u64,
     pub(super) anonymous: u64,
     pub(super) of_files: u64,
+    /// The part of the files' that is mapped to be executed.
+    pub(super) code: u64,
     /// Bytes for a disk, since its start.
     pub(super) written: u64,
     /// Since its start.
@@ -38,6 +40,7 @@ impl Sample {
             pss: field(&memory, "Pss")?,
             anonymous: field(&memory, "Pss_Anon")?,
             of_files: field(&memory, "Pss_File")?,
+            code: code(&read("smaps")?)?,
             written: field(&read("io")?, "write_bytes")?,
             ticks: ticks(&read("stat")?)?,
             wake_ups: wake_ups.iter().sum(),
@@ -62,6 +65,20 @@ fn ticks(stat: &str) -> Result<u64> {
     Ok(fields.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<_, _>>()?)
 }
 
+/// Of all ranges that are executed (proc_pid_smaps(5): a line with the range, then a line for each number).
+fn code(smaps: &str) -> Result<u64> {
+    let mut sum = 0;
+    let mut executed = false;
+    for line in smaps.lines() {
+        match line.split_once(' ') {
+            Some((range, rest)) if range.contains('-') => executed = rest.starts_with("r-xp"),
+            Some(("Pss:", _)) if executed => sum += field(line, "Pss")?,
+            _ => (),
+        }
+    }
+    Ok(sum)
+}
+
 /// `NAME: NUMBER …` among the lines.
 fn field(text: &str, name: &str) -> Result<u64> {
     let mut lines = text.lines().filter_map(|line| line.split_once(':'));
@@ -84,6 +101,17 @@ mod tests {
         let text = "Pss_Anon:  12 kB\nPss:   7 kB\n";
         assert_eq!((field(text, "Pss").unwrap(), field(text, "Pss_Anon").unwrap()), (7, 12));
         assert!(field(text, "Ps").is_err());
+    }
+
+    #[test]
+    fn what_is_executed_is_summed() {
+        let range = |flags: &str, pss: u64| {
+            format!(
+                "7f00-7f10 {flags} 00000000 fe:00 12  /bin/carob\nSize: 99 kB\nPss: {pss} kB\nPss_Dirty: 1 kB\n"
+            )
+        };
+        let smaps = [range("r--p", 1), range("r-xp", 20), range("rw-p", 300), range("r-xp", 4000)].concat();
+        assert_eq!(code(&smaps).unwrap(), 4020);
     }
 
     #[test]

@@ -36,6 +36,8 @@ const TIES: &[&str] = &["run", "main"];
 const FOREIGN: &[(&str, &[&str])] = &[
     ("aya", &["kernel"]),
     ("axum", &["api"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("carob_ebpf", &["account", "kernel", "run"]),
     ("libcontainer", &["runtime"]),
     ("nftables", &["runtime"]),

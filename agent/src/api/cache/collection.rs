@@ -6,11 +6,12 @@ use crate::{
     api::{
         Api,
         cluster::Shown,
-        objects,
+        events, objects,
         refusal::Refusal,
-        resource::{Listed, Resource},
+        resource::{EVENTS, Listed, Resource},
     },
     picture::Picture,
+    store::Kind,
 };
 
 /// All objects of one kind.
@@ -51,6 +52,18 @@ impl Collection {
     /// All that there is now, as it is shown, and the version at which that is so. What was never written has no version.
     pub(super) async fn found(self, picture: &Picture, api: &Api) -> Result<(Vec<Value>, u64), Refusal> {
         match self {
+            Self::Stored(EVENTS) => {
+                let mut all = events::all(api, picture).await?;
+                let listed = api.objects.list(Kind::Event, None).await;
+                let (written, version) = listed.map_err(|error| Refusal::of_store(&error, EVENTS, ""))?;
+                // What a client is just taking over is there twice.
+                let is_written = |event: &Value| {
+                    written.iter().any(|other| other["metadata"]["uid"] == event["metadata"]["uid"])
+                };
+                all.retain(|event| !is_written(event));
+                all.extend(written);
+                Ok((all, version))
+            }
             Self::Stored(resource) => {
                 let listed = api.objects.list(resource.kind, None).await;
                 let (objects, version) = listed.map_err(|error| Refusal::of_store(&error, resource, ""))?;

@@ -112,7 +112,8 @@ fn nodes(api: &Api) -> Vec<Value> {
 
 async fn namespaces(api: &Api) -> Result<Vec<Value>, Refusal> {
     let mut objects = Vec::new();
-    for resource in resource::all() {
+    // What is told of an object does not make a namespace be there.
+    for resource in resource::all().filter(|one| *one != resource::EVENTS) {
         let listed = api.objects.list(resource.kind, None).await;
         let (found, _) = listed.map_err(|error| Refusal::of_store(&error, resource, ""))?;
         objects.extend(found);

@@ -88,7 +88,8 @@ pub(crate) enum ExecFault {
     Failed(String),
 }
 
-type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+/// A request to go on as a WebSocket, or why it is none.
+pub(super) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 /// `GET /api/v1/namespaces/{namespace}/pods/{name}/exec`.
 pub(super) async fn exec(

@@ -1,7 +1,8 @@
-//! `GET …/pods/{name}/log`: the log files of the node, filtered and followed. Writes nothing.
+//! `GET …/pods/{name}/log`: the log files of the node, filtered and followed, also over a WebSocket. Writes nothing.
 
 mod follow;
 mod line;
+mod socket;
 mod tail;
 
 use std::{io, path::PathBuf, sync::Arc};
@@ -23,6 +24,7 @@ use self::{
 };
 use super::{
     Api,
+    exec::Upgrade,
     objects::{find, options},
     pod,
     refusal::Refusal,
@@ -73,6 +75,7 @@ pub(super) async fn log(
     State(api): State<Arc<Api>>,
     Path((namespace, name)): Path<(String, String)>,
     query: Result<Query<LogQuery>, QueryRejection>,
+    upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
     let query = options(query)?;
     let object = find(&api, PODS, &namespace, &name).await?;
@@ -89,7 +92,10 @@ pub(super) async fn log(
         Some(watch) => follow::until_end(tail, watch, api.picture.clone(), id),
         None => follow::as_it_is(tail),
     };
-    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::new(output)).into_response())
+    Ok(match upgrade {
+        Ok(upgrade) => socket::answer(upgrade, output),
+        Err(_) => ([(CONTENT_TYPE, "text/plain; charset=utf-8")], Body::new(output)).into_response(),
+    })
 }
 
 /// Where an attempt's output is, as `act` and log shippers know it.

@@ -114,8 +114,8 @@ fn named(kind: &Listed) -> Value {
 /// Of what clients write all fields, of the rest only the name.
 fn schema(kind: &Listed) -> Value {
     let stored = resource::all().find(|stored| stored.kind.name() == kind.kind);
-    let mut schema =
-        stored.map_or_else(|| json!({"type": "object"}), |stored| manifest::schema(stored.manifest()));
+    let stored = stored.and_then(|stored| stored.manifest());
+    let mut schema = stored.map_or_else(|| json!({"type": "object"}), manifest::schema);
     schema["x-kubernetes-group-version-kind"] = json!([named(kind)]);
     schema
 }

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::scene::Scene;
+use super::{PODS, scene::Scene};
+use crate::store::Kind;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const MAP: &str = "/api/v1/namespaces/default/configmaps/m";
@@ -133,4 +134,44 @@ async fn a_pod_gets_another_image_and_a_deadline_in_place() {
         code == 422 && message.contains("spec: Forbidden: pod updates may not change fields other"),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn of_a_pods_status_only_conditions_that_are_not_the_agents_stay() {
+    let scene = Scene::new();
+    let pod = r#"{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i:1"}]}}"#;
+    let (_, made) = scene.ask("POST", PODS, pod).await;
+    let path = format!("{PODS}/p/status");
+    let gate = json!({"type": "example.com/gate", "status": "True"});
+    let written = json!({
+        "metadata": {"labels": {"by": "client"}},
+        "spec": {"activeDeadlineSeconds": 5},
+        "status": {
+            "phase": "Failed", "message": "said",
+            "allocated": {"c": {}},
+            "conditions": [gate, {"type": "Ready", "status": "True"}],
+        },
+    });
+    let media = "application/merge-patch+json";
+    assert_eq!(scene.send("PATCH", &path, media, &written.to_string()).await.status(), 200);
+    let (_, shown) = scene.ask("GET", &format!("{PODS}/p"), "").await;
+    assert_eq!(
+        (&shown["status"]["phase"], &shown["status"]["conditions"]),
+        (&json!("Pending"), &json!([gate]))
+    );
+    assert_eq!((&shown["spec"], &shown["metadata"]["labels"]["by"]), (&made["spec"], &json!("client")));
+    assert_eq!(shown["metadata"]["generation"], 1);
+    let (stored, _) = scene.store.objects().list(Kind::Pod, None).await.unwrap();
+    assert_eq!(stored[0]["status"], json!({"conditions": [gate]}));
+    // A change of something else leaves them.
+    assert_eq!(patch(&scene, &format!("{PODS}/p"), json!({"metadata": {"labels": {"a": "b"}}})).await, 200);
+    let (_, mut read) = scene.ask("GET", &path, "").await;
+    assert_eq!(read["status"]["conditions"], json!([gate]));
+    // The answer to a write is what was written.
+    read["status"]["message"] = json!("said");
+    read["status"]["conditions"] = json!([{"type": "Ready", "status": "False"}]);
+    let (code, told) = scene.ask("PUT", &path, &read.to_string()).await;
+    assert_eq!((code, &told["status"]), (200, &read["status"]));
+    let (_, shown) = scene.ask("GET", &path, "").await;
+    assert_eq!(shown["status"].get("conditions"), None);
 }

@@ -61,7 +61,7 @@ async fn events_are_kubernetes_objects_and_chosen_by_its_fields() {
     let refused = [
         ("GET", "/api/v1/namespaces/shop/events/none", 404),
         ("GET", "/api/v1/events?fieldSelector=message%3Dx", 400),
-        ("POST", "/api/v1/namespaces/shop/events", 405),
+        ("POST", "/api/v1/namespaces/shop/events", 422),
     ];
     for (method, path, code) in refused {
         assert_eq!(scene.ask(method, path, "{}").await.0, code, "{method} {path}");
@@ -99,4 +99,59 @@ async fn next(body: &mut Incoming) -> String {
     let told: Value = serde_json::from_slice(&line).unwrap();
     let (kind, event) = (told["type"].as_str().unwrap(), &told["object"]);
     format!("{kind} {} {}", event["reason"].as_str().unwrap(), event["count"])
+}
+
+#[tokio::test]
+async fn clients_write_events_too_and_change_those_of_the_loop() {
+    let scene = Scene::new();
+    scene.store.journal().tell(vec![event("Pod", "web", "BackOff")]).await.unwrap();
+    let path = "/api/v1/namespaces/shop/events";
+    let mut watched = scene.send("GET", &format!("{path}?watch=true"), "", "").await.into_body();
+    assert_eq!(next(&mut watched).await, "ADDED BackOff 1");
+    let body = |name: &str, of: &str| {
+        json!({
+            "metadata": {"name": name, "labels": {"by": "client"}},
+            "involvedObject": {"namespace": of},
+            "reason": "Seen", "count": 7, "eventTime": null,
+        })
+        .to_string()
+    };
+    let rows = [
+        (body("mine", "shop"), 201, ""),
+        (body("mine", "shop"), 409, "already exists"),
+        (body("other", "elsewhere"), 422, "does not match event.namespace"),
+        (body("No Name", "shop"), 422, "metadata.name"),
+        (r#"{"metadata": {"name": "a"}, "count": "x"}"#.to_owned(), 400, "count: an integer is needed"),
+        (r#"{"kind": "Pod"}"#.to_owned(), 400, "kind is"),
+        ("x".repeat(20 << 10), 413, "16384"),
+    ];
+    for (body, code, said) in rows {
+        let (found, answer) = scene.ask("POST", path, &body).await;
+        let message = answer["message"].as_str().unwrap_or_default();
+        assert!(found == code && message.contains(said), "{body}: {found} {answer}");
+    }
+    assert_eq!(next(&mut watched).await, "ADDED Seen 7");
+    // The loop's own, by its name.
+    let (_, list) = scene.ask("GET", path, "").await;
+    let own = format!("{path}/{}", list["items"][0]["metadata"]["name"].as_str().unwrap());
+    for (one, before, expected) in
+        [(format!("{path}/mine"), 7, "MODIFIED Seen 8"), (own, 1, "MODIFIED BackOff 8")]
+    {
+        let (_, found) = scene.ask("GET", &one, "").await;
+        assert_eq!(found["count"], before);
+        let patch = r#"{"count": 8}"#;
+        assert_eq!(scene.send("PATCH", &one, "application/merge-patch+json", patch).await.status(), 200);
+        let (_, changed) = scene.ask("GET", &one, "").await;
+        assert_eq!(changed["metadata"]["uid"], found["metadata"]["uid"]);
+        assert_eq!(next(&mut watched).await, expected);
+        assert_eq!(scene.ask("DELETE", &one, "").await.0, 200);
+        assert_eq!(next(&mut watched).await, expected.replace("MODIFIED", "DELETED"));
+        assert_eq!(scene.ask("GET", &one, "").await.0, 404);
+    }
+    // What is deleted goes from the journal as well.
+    scene.store.journal().tell(vec![event("Pod", "web", "BackOff")]).await.unwrap();
+    assert_eq!(next(&mut watched).await, "ADDED BackOff 1");
+    assert_eq!(scene.ask("DELETE", path, "").await.0, 200);
+    assert_eq!(next(&mut watched).await, "DELETED BackOff 1");
+    assert_eq!(scene.store.journal().events().await.unwrap(), []);
 }

@@ -259,3 +259,17 @@ async fn a_script_is_answered_in_one_piece() {
         assert!(body == expected || body["message"] == expected, "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_log_goes_over_a_websocket_too() {
+    let scene = scene().await;
+    scene.write_log("web", &attempt("web", "c", 1), "2026-11-23T10:00:01.000000000Z stdout F hello\n");
+    for (protocols, expected) in [
+        ("base64.binary.k8s.io, binary.k8s.io", Message::binary("hello\n")),
+        ("base64.binary.k8s.io", Message::text("aGVsbG8K")),
+    ] {
+        let mut socket = open(&scene, "log?container=c", protocols).await;
+        assert_eq!(socket.next().await.unwrap().unwrap(), expected);
+        assert!(socket.next().await.unwrap().unwrap().is_close(), "it has an end");
+    }
+}

@@ -1,7 +1,10 @@
 //! What a client may send once its connection carries a command: frames that are well made come through to the command as
 //! they are, and anything else ends the connection. `cargo xtask fuzz` lets it run for a minute.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -96,7 +99,7 @@ fn fuzz_frames_of_commands() {
     let runtime = Runtime::new().unwrap();
     let scene = Mutex::new(runtime.block_on(scene()));
     bolero::check!().with_type::<Sent>().for_each(|sent| {
-        let mut scene = scene.lock().unwrap();
+        let mut scene = scene.lock().unwrap_or_else(PoisonError::into_inner);
         let done = runtime.block_on(timeout(PATIENCE, try_one(&mut scene, sent)));
         done.unwrap_or_else(|_| panic!("the command is not let go: {sent:?}"));
     });
