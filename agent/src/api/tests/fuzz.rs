@@ -100,7 +100,7 @@ fn fuzz_frames_of_commands() {
     let scene = Mutex::new(runtime.block_on(scene()));
     bolero::check!().with_type::<Sent>().for_each(|sent| {
         let mut scene = scene.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = runtime.block_on(timeout(PATIENCE, try_one(&mut scene, sent)));
+        let done = runtime.block_on(async { timeout(PATIENCE, try_one(&mut scene, sent)).await });
         done.unwrap_or_else(|_| panic!("the command is not let go: {sent:?}"));
     });
 }
