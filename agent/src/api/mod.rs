@@ -45,8 +45,9 @@ use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, FromRef, Path, State},
-    middleware,
+    extract::{DefaultBodyLimit, FromRef, Path, Request, State},
+    middleware::{self, Next},
+    response::Response,
     routing::{get, post},
 };
 use tokio::{
@@ -141,6 +142,7 @@ pub(crate) async fn serve_metrics(
 }
 
 fn router(api: Api) -> Router {
+    let api = Arc::new(api);
     Router::new()
         .merge(about_routes())
         .merge(object_routes())
@@ -149,7 +151,18 @@ fn router(api: Api) -> Router {
         .merge(door::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
-        .with_state(Arc::new(api))
+        .with_state(Arc::clone(&api))
+        .layer(middleware::from_fn_with_state(api, tell_of_changes))
+}
+
+/// Before a change is answered: whoever changes an object twice is seen to do so.
+async fn tell_of_changes(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let path = (!request.method().is_safe()).then(|| request.uri().path().to_owned());
+    let response = next.run(request).await;
+    if let Some(path) = path {
+        WatchCache::tell(&api, &path).await;
+    }
+    response
 }
 
 fn about_routes() -> Router<Arc<Api>> {

@@ -28,8 +28,10 @@ enum Shape {
 type Field = (u64, &'static str, Shape);
 
 /// The messages that are known, by their kinds.
-const KINDS: [(&str, &[Field]); 3] = [
+const KINDS: [(&str, &[Field]); 5] = [
     ("SelfSubjectAccessReview", &[(2, "spec", Shape::Fields(SPEC))]),
+    ("SelfSubjectReview", &[]),
+    ("SelfSubjectRulesReview", &[(2, "spec", Shape::Fields(&[(1, "namespace", Shape::Text)]))]),
     (
         "ConfigMap",
         &[
@@ -241,6 +243,10 @@ mod tests {
             object("SelfSubjectAccessReview", &path),
             Some(json!({"spec": {"nonResourceAttributes": expected}}))
         );
+        let rules = [MAGIC, &field(2, &[field(1, b""), field(2, &field(1, b"shop"))].concat())].concat();
+        let expected = json!({"spec": {"namespace": "shop"}});
+        assert_eq!(object("SelfSubjectRulesReview", &rules), Some(expected));
+        assert_eq!(object("SelfSubjectReview", &rules), Some(json!({})));
         for length in 0..whole.len() {
             assert_eq!(object("SelfSubjectAccessReview", &whole[..length]), None, "{length}");
         }

@@ -112,6 +112,20 @@ impl WatchCache {
         Ok((kind, news))
     }
 
+    /// Has a change of the objects at that path told as such, also to those who watch from here on later: without that,
+    /// changes that nobody has looked between would be one.
+    pub(super) async fn tell(api: &Api, path: &str) {
+        let named = |plural: &str| path.split('/').any(|part| part == plural);
+        let kinds: Vec<_> = {
+            let kinds = api.cache.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+            kinds.iter().filter(|((_, plural), _)| named(plural)).map(|(_, kind)| Arc::clone(kind)).collect()
+        };
+        for kind in kinds {
+            let mut turn = kind.turn.lock().await;
+            kind.refreshed(&mut turn, api).await;
+        }
+    }
+
     fn kind(api: &Api, of: Collection) -> Arc<Kind> {
         let mut kinds = api.cache.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || {
@@ -160,6 +174,12 @@ impl Kind {
         Ok(shelf)
     }
 
+    async fn refreshed(&self, turn: &mut Turn, api: &Api) {
+        if let Err(error) = self.refresh(turn, api).await {
+            tracing::warn!(kind = self.of.listed().plural, ?error, "watchers are told later");
+        }
+    }
+
     async fn fill(&self, picture: &Picture, api: &Api) -> Result<Shelf, Refusal> {
         let (found, version) = self.of.found(picture, api).await?;
         Ok(Shelf::filled(found, version, if self.of.has_status() { api.cache.floor } else { 0 }))
@@ -192,8 +212,6 @@ async fn keep(api: Arc<Api>, kind: Arc<Kind>) {
             turn.is_kept = false;
             return;
         }
-        if let Err(error) = kind.refresh(&mut turn, &api).await {
-            tracing::warn!(kind = kind.of.listed().plural, ?error, "watchers are told later");
-        }
+        kind.refreshed(&mut turn, &api).await;
     }
 }

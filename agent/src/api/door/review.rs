@@ -63,7 +63,7 @@ pub(in crate::api) async fn access(
     Extension(speaker): Extension<Speaker>,
     body: Result<Bytes, BytesRejection>,
 ) -> Review {
-    let mut review = object(body)?;
+    let mut review = object("SelfSubjectAccessReview", body)?;
     let AccessReview { spec } = read(&review)?;
     let asked = spec.asked()?;
     review["status"] = if access::may(speaker.standing, &asked) {
@@ -79,7 +79,7 @@ pub(in crate::api) async fn rules(
     Extension(speaker): Extension<Speaker>,
     body: Result<Bytes, BytesRejection>,
 ) -> Review {
-    let mut review = object(body)?;
+    let mut review = object("SelfSubjectRulesReview", body)?;
     let rules = access::rules(speaker.standing);
     let resource = |rule: &ResourceRule| json!({"verbs": rule.verbs, "apiGroups": rule.groups, "resources": rule.resources});
     let path = |rule: &PathRule| json!({"verbs": rule.verbs, "nonResourceURLs": rule.paths});
@@ -96,14 +96,15 @@ pub(in crate::api) async fn identity(
     Extension(speaker): Extension<Speaker>,
     body: Result<Bytes, BytesRejection>,
 ) -> Review {
-    let mut review = object(body)?;
+    let mut review = object("SelfSubjectReview", body)?;
     review["status"] = json!({"userInfo": {"username": speaker.user, "groups": speaker.groups()}});
     Ok(answer(review, "authentication.k8s.io/v1", "SelfSubjectReview"))
 }
 
-fn object(body: Result<Bytes, BytesRejection>) -> Result<Value, Refusal> {
+/// A review of that kind.
+fn object(kind: &str, body: Result<Bytes, BytesRejection>) -> Result<Value, Refusal> {
     let body = whole(body)?;
-    if let Some(object) = protobuf::object("SelfSubjectAccessReview", &body) {
+    if let Some(object) = protobuf::object(kind, &body) {
         return Ok(object);
     }
     match serde_json::from_slice(&body) {

@@ -106,6 +106,21 @@ async fn a_selector_makes_objects_come_and_go() {
 }
 
 #[tokio::test]
+async fn each_change_is_told_also_to_who_comes_later() {
+    let scene = Scene::new();
+    scene.ask("GET", MAPS, "").await;
+    let (_, made) = scene.ask("POST", MAPS, &config("one", "1", "a").to_string()).await;
+    for value in ["2", "3"] {
+        scene.ask("PUT", &format!("{MAPS}/one"), &config("one", value, "a").to_string()).await;
+    }
+    scene.ask("DELETE", &format!("{MAPS}/one"), "").await;
+    let mut body = watch(&scene, &format!("{MAPS}?watch=1&resourceVersion={}", version(&made))).await;
+    for expected in ["MODIFIED one 2", "MODIFIED one 3", "DELETED one 3"] {
+        assert_eq!(told(&mut body).await, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_watch_list_says_where_the_beginning_ends() {
     let scene = Scene::new();
     for name in ["a", "b"] {
