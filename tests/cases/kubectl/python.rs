@@ -138,6 +138,11 @@ await_word("ERROR", 410)
 await_word("DELETED", "second")
 await_word("ADDED", "third")
 print("lists", asked.count("list"), [each.metadata.name for each in informer.cache.list()])
+# Its thread must not be in the middle of a word when the interpreter ends.
+informer.stop()
+for thread in threading.enumerate():
+    if thread is not threading.main_thread():
+        thread.join(20)
 "#;
 
 const INFORMER_SAYS: &str = "ADDED first
