@@ -16,6 +16,10 @@ use crate::world::Said;
 /// Seconds for one command: the agent answers out of an emulated machine.
 const PATIENCE: &str = "120";
 
+/// For one that goes on until it is stopped, and the code that `timeout` then ends with.
+const A_WHILE: &str = "10";
+pub(crate) const STOPPED: i32 = 124;
+
 /// What `kubectl edit` edits with.
 const EDITOR: &str = "sed -i s/blue/green/";
 
@@ -49,7 +53,7 @@ impl Client {
 
     /// A Python program, which has Kubernetes' client; it is told the port and the folder of what was handed over.
     pub(crate) fn python(&self, text: &str) -> Result<String> {
-        let mut command = limited("python3");
+        let mut command = limited(PATIENCE, "python3");
         command.args(["-c", text]).arg(self.port.to_string()).arg(&self.handed_over);
         command.env("PYTHONPATH", self.programs.join("python"));
         let said = output(command, None)?;
@@ -68,7 +72,7 @@ pub(crate) struct Kubectl<'c> {
 impl Kubectl<'_> {
     /// Runs it, whatever comes of it.
     pub(crate) fn said(&self, words: &[&str], stdin: Option<&str>) -> Result<Said> {
-        output(self.command(words), stdin)
+        output(self.command(PATIENCE, words), stdin)
     }
 
     /// Runs it, which must succeed, and returns its stdout.
@@ -78,13 +82,18 @@ impl Kubectl<'_> {
         Ok(said.stdout)
     }
 
+    /// Runs it for a while.
+    pub(crate) fn stopped(&self, words: &[&str]) -> Result<Said> {
+        output(self.command(A_WHILE, words), None)
+    }
+
     /// The same with a terminal of its own. The limit stands outside: `timeout` would take what it starts out of the
     /// terminal's foreground.
     pub(crate) fn on_terminal(&self, words: &[&str]) -> Result<Said> {
         let command = self.asked(Command::new(&self.program), words);
         let quoted = |word: &OsStr| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''"));
         let line = std::iter::once(command.get_program()).chain(command.get_args()).map(quoted);
-        let mut script = limited("script");
+        let mut script = limited(PATIENCE, "script");
         script
             .args(["-q", "-e", "-c", &line.collect::<Vec<_>>().join(" "), "/dev/null"])
             .env("SHELL", "/bin/sh");
@@ -92,8 +101,8 @@ impl Kubectl<'_> {
         output(script, None)
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = self.asked(limited(&self.program), words);
+    fn command(&self, seconds: &str, words: &[&str]) -> Command {
+        let mut command = self.asked(limited(seconds, &self.program), words);
         command.env("KUBE_EDITOR", EDITOR);
         self.at_home(&mut command);
         command
@@ -111,9 +120,9 @@ impl Kubectl<'_> {
     }
 }
 
-fn limited(program: impl AsRef<OsStr>) -> Command {
+fn limited(seconds: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("timeout");
-    command.arg(PATIENCE).arg(program);
+    command.arg(seconds).arg(program);
     command
 }
 

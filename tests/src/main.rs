@@ -19,6 +19,7 @@ mod http;
 mod lots;
 mod maps;
 mod pods;
+mod stream;
 mod traces;
 mod wire;
 mod work;

@@ -62,6 +62,11 @@ pub(super) fn families(picture: &Picture) -> Vec<Family> {
             "Connections and requests that the API turned away, by the reason, since the agent began.",
             picture.refusals.now().map(|(why, count)| Series::new([("reason", why)], count as f64)).collect(),
         ),
+        Family::histogram(
+            "carob_reconcile_delay_seconds",
+            "How long what wakes the loop waited for it, since this agent began.",
+            vec![Series::new([], picture.delays.now())],
+        ),
         Family::gauge(
             "carob_kernel_programs",
             "1 if the kernel programs are in use, 0 in the fallback without them.",

@@ -13,7 +13,7 @@ use super::*;
 use crate::{
     picture::{
         Health, ImageDisk, PodPicture, Total,
-        counted::{Answered, Probings},
+        counted::{Answered, Delays, Probings},
         meter::Meter,
         stages::{Stage, Stages},
     },
@@ -155,6 +155,14 @@ fn probings() -> Arc<Probings> {
 }
 
 /// Two containers that were started, one of them soon ready.
+fn delays() -> Arc<Delays> {
+    let delays = Delays::default();
+    for milliseconds in [2, 2000] {
+        delays.add(Duration::from_millis(milliseconds));
+    }
+    Arc::new(delays)
+}
+
 fn stages() -> Arc<Stages> {
     let stages = Stages::default();
     for (stage, milliseconds) in [
@@ -224,6 +232,7 @@ pub(super) fn picture() -> Picture {
         health: Health { lost_records: 2, mismatches: 3, dropped_log_bytes: 4, images, ..Health::default() },
         claims: [claim].into(),
         stages: stages(),
+        delays: delays(),
         meter: Meter::new(programs, counts),
         refusals: Arc::default(),
     }

@@ -12,6 +12,9 @@ use crate::pod::probe::ProbeKind;
 /// Upper bounds in seconds that the kubelet sorts a probing's duration by: those of Prometheus' client library.
 const PROBING_BOUNDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Seconds. From a loop that has nothing else to do to one that has stalled.
+const DELAY_BOUNDS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
+
 /// Durations, sorted into buckets.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spread {
@@ -46,6 +49,31 @@ impl Spread {
     /// Seconds.
     pub(crate) fn sum(&self) -> f64 {
         self.sum.as_secs_f64()
+    }
+}
+
+/// How long what wakes the loop waits for it.
+#[derive(Debug)]
+pub(crate) struct Delays(Mutex<Spread>);
+
+impl Default for Delays {
+    fn default() -> Self {
+        Self(Mutex::new(Spread::new(DELAY_BOUNDS)))
+    }
+}
+
+impl Delays {
+    pub(crate) fn add(&self, delay: Duration) {
+        self.spread().add(delay);
+    }
+
+    pub(crate) fn now(&self) -> Spread {
+        self.spread().clone()
+    }
+
+    /// Each change is whole, so a panic elsewhere leaves it right.
+    fn spread(&self) -> MutexGuard<'_, Spread> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,7 +8,12 @@ pub(crate) mod stages;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use self::{counted::Probings, meter::Meter, refusals::Refusals, stages::Stages};
+use self::{
+    counted::{Delays, Probings},
+    meter::Meter,
+    refusals::Refusals,
+    stages::Stages,
+};
 use crate::pod::{
     PodName, Spec, Stamp,
     counts::Tally,
@@ -36,6 +41,7 @@ pub(crate) struct Picture {
     /// Those that pods use, when they were last looked at.
     pub(crate) claims: Arc<[ClaimUse]>,
     pub(crate) stages: Arc<Stages>,
+    pub(crate) delays: Arc<Delays>,
     pub(crate) meter: Meter,
     /// Of the API.
     pub(crate) refusals: Arc<Refusals>,

@@ -4,9 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::sync::mpsc;
 
-use super::{Desk, adopt, clock, start, systemd::Notifier};
+use super::{Desk, adopt, clock, notes::Notes, start, systemd::Notifier};
 use crate::{
     act::{
         Tools, chain,
@@ -37,7 +36,7 @@ pub(crate) async fn drain(config: Config) -> anyhow::Result<()> {
         keeper: Keeper::new(None),
     };
     let tools = Arc::new(Tools::open(&config, start::open_probes(&config).ok().map(Arc::new), around)?);
-    let (notes, _unheard) = mpsc::channel(1);
+    let (notes, _unheard) = Notes::channel(1);
     let journal = store.journal();
     let (mismatches, stages) = (Arc::default(), Arc::default());
     let desk = Desk { tools, journal: journal.clone(), boot: boot.clone(), notes, mismatches, stages };

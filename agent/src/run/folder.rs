@@ -4,17 +4,13 @@
 use std::{collections::BTreeSet, fs, io, mem::MaybeUninit, os::fd::OwnedFd, path::Path};
 
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
-use tokio::{io::unix::AsyncFd, sync::mpsc};
+use tokio::io::unix::AsyncFd;
 
-use super::Note;
+use super::notes::{Note, Notes};
 use crate::ready;
 
 /// Tells the loop of changes: `note` is made of the names of the files. A file that is still being written is no change.
-pub(super) fn watch(
-    dir: &Path,
-    notes: mpsc::Sender<Note>,
-    note: fn(BTreeSet<String>) -> Note,
-) -> io::Result<()> {
+pub(super) fn watch(dir: &Path, notes: Notes, note: fn(BTreeSet<String>) -> Note) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
     let events = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
@@ -24,7 +20,7 @@ pub(super) fn watch(
     Ok(())
 }
 
-async fn forward(watch: AsyncFd<OwnedFd>, notes: mpsc::Sender<Note>, note: fn(BTreeSet<String>) -> Note) {
+async fn forward(watch: AsyncFd<OwnedFd>, notes: Notes, note: fn(BTreeSet<String>) -> Note) {
     while let Ok(mut guard) = watch.readable().await {
         let names = changed(watch.get_ref());
         guard.clear_ready();

@@ -3,9 +3,11 @@
 use std::{os::fd::AsFd, sync::Arc};
 
 use carob_ebpf::rules::EventKind;
-use tokio::sync::mpsc;
 
-use super::{Agent, Note};
+use super::{
+    Agent,
+    notes::{Note, Notes},
+};
 use crate::{
     kernel::probes::Probes,
     plan::State,
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// Wakes the loop when the ring has something.
-pub(super) fn listen(probes: &Arc<Probes>, notes: mpsc::Sender<Note>) -> std::io::Result<()> {
+pub(super) fn listen(probes: &Arc<Probes>, notes: Notes) -> std::io::Result<()> {
     let ring = ready::readable(probes.as_fd().try_clone_to_owned()?)?;
     tokio::spawn(async move {
         while let Ok(mut guard) = ring.readable().await {

@@ -20,6 +20,7 @@ mod images;
 mod kept;
 mod manifests;
 mod news;
+mod notes;
 mod objects;
 mod probes;
 mod pulls;
@@ -35,10 +36,11 @@ mod text;
 mod uninstall;
 mod verb;
 mod volumes;
+mod wake;
 mod workloads;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
@@ -51,53 +53,17 @@ use crate::{
     api::ImageRequest,
     config::Config,
     picture::{Picture, stages::Stages},
-    plan::{self, Step, probe::Answer},
+    plan::{self, Step},
     pod::{
         AttemptId, PodUid, Stamp,
         event::{Again, Event},
-        probe::ProbeKind,
         status::{BootId, Ended},
-        storage::ClaimUse,
     },
     store::{Attempt, Journal, Objects, Process},
 };
 use kept::{Kept, Remains};
+use notes::{Note, Notes, Waiting};
 pub(crate) use verb::{Verb, run};
-
-/// What a task has to tell the loop.
-#[derive(Debug)]
-enum Note {
-    /// A step is done, well or badly.
-    Done { uid: PodUid, outcome: Outcome },
-    /// An attempt is over, and that is on disk.
-    Ended { ended: Ended, remains: Remains },
-    /// What the kernel counted in a cgroup that is gone is on disk.
-    Counted(tally::Account),
-    /// The pod's object is gone.
-    Gone { uid: PodUid },
-    /// A probe has come to another verdict.
-    Probed { id: AttemptId, kind: ProbeKind, verdict: Answer },
-    /// The kernel programs have something to say.
-    Heard,
-    /// A registry is asked for an image that a container needs.
-    Pulling { uid: PodUid, container: usize, image: String },
-    /// Images were loaded or removed.
-    Images,
-    /// The images' disk was looked at, and images removed if need be.
-    Collected(Result<act::image::Collected, String>),
-    /// A pod's use of the disk was measured; why it has to go, if it has to.
-    Measured { uid: PodUid, excess: Option<String> },
-    /// The claims that pods use were measured.
-    Claims(Arc<[ClaimUse]>),
-    /// Something in the manifest folder has changed.
-    Manifests,
-    /// These files of the folder of image archives have changed.
-    Archives(BTreeSet<String>),
-    /// One of them was read.
-    Archive(archives::Loaded),
-    /// The files of a pod's volumes are as they should be, or it was said why not.
-    Refreshed { uid: PodUid },
-}
 
 /// The loop and all it holds.
 struct Agent {
@@ -109,8 +75,9 @@ struct Agent {
     pods: BTreeMap<PodUid, Kept>,
     probing: probes::Probing,
     picture: watch::Sender<Arc<Picture>>,
-    notes: mpsc::Sender<Note>,
+    notes: Notes,
     alarm: clock::Alarm,
+    wake: wake::Wake,
     deaf: Option<String>,
     mismatches: Arc<AtomicU64>,
     dropped: Arc<AtomicU64>,
@@ -131,7 +98,7 @@ struct Agent {
 
 /// What wakes the loop beside its own tasks.
 struct Wakers {
-    notes: mpsc::Receiver<Note>,
+    notes: mpsc::Receiver<Waiting>,
     changed: watch::Receiver<u64>,
     images: mpsc::Receiver<ImageRequest>,
     child: tokio::signal::unix::Signal,
@@ -149,10 +116,10 @@ impl Agent {
         loop {
             self.turn().await?;
             tokio::select! {
-                Some(note) = wakers.notes.recv() => {
-                    self.take(note).await;
-                    while let Ok(note) = wakers.notes.try_recv() {
-                        self.take(note).await;
+                Some(waiting) = wakers.notes.recv() => {
+                    self.hear_out(waiting).await;
+                    while let Ok(waiting) = wakers.notes.try_recv() {
+                        self.hear_out(waiting).await;
                     }
                 }
                 changed = wakers.changed.changed() => {
@@ -162,7 +129,10 @@ impl Agent {
                 }
                 Some(request) = wakers.images.recv() => self.serve_images(request),
                 _ = wakers.child.recv() => self.tools.children.reap_strangers(),
-                rang = self.alarm.rang() => rang?,
+                rang = self.alarm.rang() => {
+                    rang?;
+                    self.wake.rang();
+                }
                 rang = watchdog.rang() => {
                     rang?;
                     wakers.notifier.say("WATCHDOG=1");
@@ -184,6 +154,7 @@ impl Agent {
         self.begin_rounds(clock::now()).await;
         self.allocate().await;
         let now = clock::now();
+        self.wake.planned(now);
         self.admit(now);
         let mut wake_at = None;
         let mut jobs = Vec::new();
@@ -214,7 +185,9 @@ impl Agent {
         let measure = self.measure_storage(now);
         let collect = self.tend_images(now);
         let claims = self.measure_claims(now);
-        self.alarm.set([wake_at, again, measure, collect, claims].into_iter().flatten().min())?;
+        let next = [wake_at, again, measure, collect, claims].into_iter().flatten().min();
+        self.wake.set(next, clock::now());
+        self.alarm.set(next)?;
         Ok(())
     }
 
@@ -239,6 +212,11 @@ impl Agent {
             // The loop is gone only when the agent stops.
             let _ = desk.notes.send(note).await;
         });
+    }
+
+    async fn hear_out(&mut self, Waiting { note, since }: Waiting) {
+        self.wake.came(since);
+        self.take(note).await;
     }
 
     async fn take(&mut self, note: Note) {
@@ -327,7 +305,7 @@ struct Desk {
     tools: Arc<Tools>,
     journal: Journal,
     boot: BootId,
-    notes: mpsc::Sender<Note>,
+    notes: Notes,
     mismatches: Arc<AtomicU64>,
     stages: Arc<Stages>,
 }

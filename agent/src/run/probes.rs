@@ -4,9 +4,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::{sync::mpsc, task::AbortHandle};
+use tokio::task::AbortHandle;
 
-use super::{Agent, Note, clock, kept::Kept};
+use super::{
+    Agent, clock,
+    kept::Kept,
+    notes::{Note, Notes},
+};
 use crate::{
     act::{
         Tools, chain,
@@ -107,7 +111,7 @@ impl Kept {
 /// Probing one attempt for one purpose.
 struct Rounds {
     tools: Arc<Tools>,
-    notes: mpsc::Sender<Note>,
+    notes: Notes,
     pod: PodName,
     id: AttemptId,
     kind: ProbeKind,

@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Desk, Note, kept::Kept};
+use super::{
+    Desk,
+    kept::Kept,
+    notes::{Note, Notes},
+};
 use crate::{
     act::{
         Tools, chain,
@@ -57,12 +61,7 @@ impl Kept {
 }
 
 /// Pulls an image for somebody who listens, until nobody does.
-pub(super) async fn pull(
-    tools: Arc<Tools>,
-    image: String,
-    words: mpsc::Sender<PullWord>,
-    notes: mpsc::Sender<Note>,
-) {
+pub(super) async fn pull(tools: Arc<Tools>, image: String, words: mpsc::Sender<PullWord>, notes: Notes) {
     let mut tell = |told| {
         if let Told::Progress(Progress { blob, done, size }) = told {
             // The next one says more.

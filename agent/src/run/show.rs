@@ -42,6 +42,7 @@ impl Agent {
             health,
             claims: self.claims.found.clone(),
             stages: self.stages.clone(),
+            delays: self.wake.delays.clone(),
             meter: before.meter.clone(),
             refusals: before.refusals.clone(),
         }));

@@ -11,11 +11,13 @@ use tokio::{
 };
 
 use super::{
-    Agent, Note, Wakers,
+    Agent, Wakers,
     archives::Archives,
     claims, clock, exec, folder, garbage, given, heard, images,
+    notes::{Note, Notes},
     systemd::{self, Notifier},
     text,
+    wake::Wake,
 };
 use crate::{
     act::{
@@ -65,7 +67,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
     let tools = Arc::new(Tools::open(&config, probes, around)?);
     tools.inherit(kept.terminals);
     let config = Arc::new(config);
-    let (notes, waiting) = mpsc::channel(NOTES);
+    let (notes, waiting) = Notes::channel(NOTES);
     let mut first = blank(&config, boot.clone());
     first.meter = tools.probes.clone().map_or_else(Meter::default, |probes| meter(&config, probes));
     // The API answers before the first turn, and its dates are right from the beginning.
@@ -92,6 +94,7 @@ pub(crate) async fn agent(config: Config) -> anyhow::Result<()> {
         picture,
         notes,
         alarm: clock::Alarm::new()?,
+        wake: Wake::default(),
         deaf,
         mismatches,
         dropped,
@@ -292,6 +295,7 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
         health: Health::default(),
         claims: Arc::default(),
         stages: Arc::default(),
+        delays: Arc::default(),
         meter: Meter::default(),
         refusals: Arc::default(),
     }

@@ -3,7 +3,9 @@
 
 mod cluster;
 mod disk;
+mod frames;
 mod input;
+mod load;
 mod manifests;
 mod shape;
 mod verbs;
@@ -29,6 +31,13 @@ pub(crate) fn cases() -> Vec<Case> {
         case("metrics_are_text_or_openmetrics_as_asked", shape::of_metrics),
         case("a_manifest_is_a_pod_as_long_as_its_file_is_there", manifests::follow_the_folder),
         case("every_verb_says_what_it_should", verbs::say),
+        case("bytes_that_are_no_frames_end_a_command_and_nothing_else", frames::end_the_connection),
+        Case {
+            name: "a_thousand_watch_and_a_hundred_run_commands_and_the_loop_is_in_time",
+            mode: Mode::Alone,
+            limit: Duration::from_secs(900),
+            run: load::borne,
+        },
         alone("without_room_for_the_store_pods_run_on_and_no_end_is_lost", disk::full),
     ]
 }

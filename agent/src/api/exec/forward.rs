@@ -23,7 +23,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Api, ExecFault, ExecRequest, Upgrade, session::close};
+use super::{Api, ExecFault, ExecRequest, Upgrade, limited, session::close};
 use crate::{
     api::{
         objects::{find, options},
@@ -62,7 +62,7 @@ pub(in crate::api) async fn forward(
     let upgrade = upgrade.map_err(|e| {
         Refusal::bad_request(format!("a WebSocket is needed, and SPDY is not supported yet: {e}"))
     })?;
-    let upgrade = upgrade.protocols([PROTOCOL]);
+    let upgrade = limited(upgrade).protocols([PROTOCOL]);
     if upgrade.selected_protocol().is_none() {
         let why = format!(
             "no known WebSocket subprotocol is offered: known is {PROTOCOL}; SPDY is not supported yet"

@@ -46,6 +46,9 @@ use crate::{
     },
 };
 
+/// Bytes of a client's message: kubectl's have 32 KiB at most.
+const MESSAGE_LIMIT: usize = 1 << 20;
+
 /// Where requests to run a command go.
 #[derive(Clone, Debug)]
 pub(crate) struct ExecDoor {
@@ -142,7 +145,7 @@ impl Ours {
 fn negotiate(upgrade: Upgrade) -> Result<(WebSocketUpgrade, Protocol), Refusal> {
     let names = Protocol::ALL.map(Protocol::name);
     let upgrade = upgrade.map_err(|e| Refusal::bad_request(format!("a WebSocket is needed: {e}")))?;
-    let upgrade = upgrade.protocols(names);
+    let upgrade = limited(upgrade).protocols(names);
     let chosen = upgrade.selected_protocol().and_then(|name| name.to_str().ok()).and_then(Protocol::named);
     let protocol = chosen.ok_or_else(|| {
         Refusal::bad_request(format!(
@@ -151,6 +154,11 @@ fn negotiate(upgrade: Upgrade) -> Result<(WebSocketUpgrade, Protocol), Refusal> 
         ))
     })?;
     Ok((upgrade, protocol))
+}
+
+/// A client that sends more in one message is cut off before the agent holds it.
+fn limited(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade.max_message_size(MESSAGE_LIMIT).max_frame_size(MESSAGE_LIMIT)
 }
 
 /// What the query asks for.

@@ -28,7 +28,7 @@ use crate::{
     pod::{status::ContainerState, verdict::Cause},
 };
 
-async fn scene() -> Scene {
+pub(super) async fn scene() -> Scene {
     let scene = Scene::new();
     let waiting = ContainerState::Waiting { reason: "CrashLoopBackOff", message: None };
     let over = ContainerState::Terminated(ended(attempt("web", "e", 0), Some(1), None, Cause::Error));

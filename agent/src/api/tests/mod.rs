@@ -5,6 +5,7 @@ mod discovery;
 mod door;
 mod events;
 mod exec;
+mod fuzz;
 pub(in crate::api) mod scene;
 mod shown;
 mod streams;

@@ -70,6 +70,7 @@ pub(in crate::api) fn picture() -> Picture {
         health: Health::default(),
         claims: Arc::default(),
         stages: Arc::default(),
+        delays: Arc::default(),
         meter: crate::picture::meter::Meter::default(),
         refusals: Arc::default(),
     }
