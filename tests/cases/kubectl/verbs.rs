@@ -123,6 +123,16 @@ const FIRST: &[Row] = &[
     ("auth can-i create pods", 0, "yes"),
     ("auth can-i --list", 0, "*.*"),
     ("delete pod two --wait=false", 0, "\"two\" deleted"),
+    ("create -f {other}", 0, "pod/other created"),
+    (
+        "patch pod other --dry-run=server -p {\"spec\":{\"containers\":[{\"name\":\"main\",\"image\":\"carob-work:2\"}]}}",
+        0,
+        "patched",
+    ),
+    ("get pod other -o jsonpath={.spec.containers[0].image}", 0, "carob-work:1"),
+    ("replace -f {other-image}", 0, "pod/other replaced"),
+    ("get pod other -o jsonpath={.spec.containers[0].image}", 0, "carob-work:2"),
+    ("delete pod other --wait=false", 0, "\"other\" deleted"),
     (
         "run ends --image=carob-work:1 --image-pull-policy=Never --restart=Never --command -- sh -c echo${IFS}bye",
         0,
@@ -158,6 +168,8 @@ const RUNNING: &[Row] = &[
     ("get events", 0, "Started"),
     ("label pod web shelf=top", 0, "labeled"),
     ("get pods -l shelf=top", 0, "web"),
+    ("label pod web shelf-", 0, "labeled"),
+    ("get pods -l shelf=top", 0, "No resources found"),
     ("apply -f {changed}", 0, "pod/web configured"),
     ("get pod web -o jsonpath={.metadata.labels.tier}", 0, "front"),
     ("replace -f {changed}", 0, "pod/web replaced"),
@@ -223,8 +235,11 @@ const LAST: &[Row] = &[
 ];
 
 /// Files by their names; `{name}` stands for one in a line.
-fn files() -> [(&'static str, String); 9] {
+fn files() -> [(&'static str, String); 11] {
+    let other = WEB.replace("name: web", "name: other").replace("app: web", "app: other");
     [
+        ("other-image", other.replace("carob-work:1", "carob-work:2")),
+        ("other", other),
         ("web", WEB.to_owned()),
         ("changed", WEB.replace("{app: web}", "{app: web, tier: front}")),
         ("typo", TYPO.to_owned()),
