@@ -16,6 +16,9 @@ use crate::world::Said;
 /// Seconds for one command: the agent answers out of an emulated machine.
 const PATIENCE: &str = "120";
 
+/// For a program that does much.
+const A_PROGRAM: &str = "240";
+
 /// For one that goes on until it is stopped, and the code that `timeout` then ends with.
 const A_WHILE: &str = "10";
 pub(crate) const STOPPED: i32 = 124;
@@ -26,6 +29,7 @@ const EDITOR: &str = "sed -i s/blue/green/";
 pub(crate) struct Client {
     port: u16,
     programs: PathBuf,
+    kube: PathBuf,
     handed_over: PathBuf,
 }
 
@@ -37,6 +41,7 @@ impl Client {
         Ok(Self {
             port: port.context("read CAROB_PORT")?,
             programs: told("CAROB_CLIENTS")?.into(),
+            kube: told("CAROB_KUBE")?.into(),
             handed_over: told("CAROB_HANDED_OVER")?.into(),
         })
     }
@@ -49,6 +54,15 @@ impl Client {
     /// kubectl of that age, as who holds that kubeconfig.
     pub(crate) fn kubectl(&self, program: &str, config: &str) -> Kubectl<'_> {
         Kubectl { client: self, program: self.programs.join(program), config: self.file(config) }
+    }
+
+    /// `tests/kube`, a program with Rust's client, as who holds that kubeconfig.
+    pub(crate) fn kube(&self, config: &str) -> Result<String> {
+        let mut command = limited(A_PROGRAM, self.kube.join("carob-kube"));
+        command.arg(self.port.to_string()).arg(self.file(config));
+        let said = output(command, None)?;
+        ensure!(said.code == Some(0), "the program with kube-rs: {said:?}");
+        Ok(said.stdout)
     }
 
     /// A Python program, which has Kubernetes' client; it is told the port and the folder of what was handed over.

@@ -2,6 +2,7 @@
 //! a case opens the door and hands over who may come in; the host's part is the case.
 
 mod access;
+mod kube;
 mod python;
 mod verbs;
 
@@ -20,12 +21,13 @@ struct Parts {
     host: fn(&Client) -> Result<()>,
 }
 
-const ALL: [Parts; 6] = [
+const ALL: [Parts; 7] = [
     Parts { name: "the_newest_does_what_it_should", guest: verbs::open, host: verbs::newest },
     Parts { name: "one_of_two_years_ago_does_too", guest: verbs::open, host: verbs::older },
     Parts { name: "the_oldest_does_too", guest: verbs::open, host: verbs::oldest },
     Parts { name: "pythons_client_does_its_part", guest: verbs::open, host: python::calls },
     Parts { name: "pythons_informer_goes_on_where_it_was", guest: verbs::open, host: python::informs },
+    Parts { name: "kube_rs_does_its_part", guest: verbs::open, host: kube::calls },
     Parts { name: "who_may_not_is_turned_away_and_counted", guest: access::open, host: access::try_all },
 ];
 

@@ -1,5 +1,5 @@
-//! Programs that speak with an agent from outside its guest, as their makers hand them out: kubectl of three ages, and
-//! Python's client. They are kept in the cache. What they are asked for is written in `tests/cases`.
+//! Programs that speak with an agent from outside its guest, as their makers hand them out: kubectl of three ages and
+//! Python's client; and one of ours with Rust's client, kube-rs. They are kept in the cache. What they are asked for is written in `tests/cases`.
 
 use std::{
     fs,
@@ -31,8 +31,16 @@ const ARCHITECTURE: &str = "amd64";
 /// Its own requirements are for each Python others, so they have no hashes here.
 const PYTHON: &str = "kubernetes==37.0.2";
 
-/// Where they lie: `kubectl-…` and the folder `python`.
-pub(super) struct Clients(PathBuf);
+/// The crate with kube-rs, a workspace of its own: none of what it needs is in the agent's lock file.
+const KUBE: &str = "tests/kube";
+const KUBE_FILES: [&str; 3] = ["Cargo.toml", "Cargo.lock", "src/main.rs"];
+
+/// Where they lie.
+pub(super) struct Clients {
+    /// `kubectl-…` and the folder `python`.
+    programs: PathBuf,
+    kube: PathBuf,
+}
 
 impl Clients {
     pub(super) fn made(place: &Place) -> Result<Self> {
@@ -46,8 +54,29 @@ impl Clients {
             stage.done();
             Ok(())
         });
-        made.map(Self)
+        Ok(Self { programs: made?, kube: kube(place)? })
     }
+}
+
+/// Built, in the folder that it returns.
+fn kube(place: &Place) -> Result<PathBuf> {
+    let sources = place.root.join(KUBE);
+    let mut recipe = Recipe::new("kube");
+    for file in KUBE_FILES {
+        let path = sources.join(file);
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        recipe = recipe.with(&text);
+    }
+    recipe.in_cache(&place.cache, |dir| {
+        let stage = stage("clients: kube-rs");
+        let target = dir.join("target");
+        let cargo = tool("cargo").args(["build", "--quiet", "--locked", "--manifest-path"]);
+        cargo.arg(sources.join("Cargo.toml")).arg("--target-dir").arg(&target).run()?;
+        keep(&target.join("debug/carob-kube"), &dir.join("carob-kube"))?;
+        fs::remove_dir_all(&target)?;
+        stage.done();
+        Ok(())
+    })
 }
 
 fn newest(dir: &Path) -> Result<()> {
@@ -96,7 +125,9 @@ impl Reach {
     /// Does this machine's part of a case, with what the guest's part has handed over in `dir`.
     pub(super) fn go_on(&self, place: &Place, case: &str, dir: &Path, stage: &Stage) -> Result<()> {
         let tests = tool(place.binaries(HOST).join("carob-tests")).args(["client", case]);
-        let tests = tests.env("CAROB_PORT", self.port.to_string()).env("CAROB_CLIENTS", &self.clients.0);
+        let tests =
+            tests.env("CAROB_PORT", self.port.to_string()).env("CAROB_CLIENTS", &self.clients.programs);
+        let tests = tests.env("CAROB_KUBE", &self.clients.kube);
         let said = tests.env("CAROB_HANDED_OVER", dir).output()?;
         said.lines().for_each(|line| stage.say(&format!("      {line}")));
         Ok(())
