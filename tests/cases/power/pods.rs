@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, io,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -100,13 +100,11 @@ fn nothing_made_up(world: &World, name: &str) -> Result<()> {
 /// Each pod that runs has its own, nobody else has one, and no port leads elsewhere.
 fn addresses(world: &World) -> Result<()> {
     let pods = all(world)?;
-    let mut owners = BTreeMap::new();
-    for entry in fs::read_dir(ADDRESSES).with_context(|| format!("read {ADDRESSES}"))? {
-        let path = entry?.path();
-        if let Ok(owner) = fs::read_link(&path) {
-            owners.insert(file_name(&path), owner.display().to_string());
-        }
-    }
+    let owner = |address: String| {
+        let owner = fs::read_link(format!("{ADDRESSES}/{address}")).ok()?;
+        Some((address, owner.display().to_string()))
+    };
+    let owners: BTreeMap<String, String> = names(ADDRESSES)?.into_iter().filter_map(owner).collect();
     let running = pods.values().filter(|pod| pod["status"]["phase"] == "Running");
     let own = |pod: &Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -131,9 +129,15 @@ fn file_name(path: &std::path::Path) -> String {
     path.file_name().unwrap_or_default().display().to_string()
 }
 
-/// None if there is no such folder.
+/// None if there is no such folder: carob makes one when there is something to keep in it.
 fn names(dir: &str) -> Result<BTreeSet<String>> {
-    fs::read_dir(dir).into_iter().flatten().map(|entry| Ok(file_name(&entry?.path()))).collect()
+    match fs::read_dir(dir) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        entries => entries
+            .with_context(|| format!("read {dir}"))?
+            .map(|entry| Ok(file_name(&entry?.path())))
+            .collect(),
+    }
 }
 
 /// The exit code of `ends-<boot>-<number>`.
