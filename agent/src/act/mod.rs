@@ -18,6 +18,7 @@ mod leases;
 pub(crate) mod limits;
 pub(crate) mod log;
 mod lookup;
+pub(crate) mod machine;
 pub(crate) mod mounts;
 pub(crate) mod network;
 mod oci;

@@ -78,12 +78,15 @@ fn checked(
         return Err(Refusal::bad_request(format!("a {found} cannot be created where a {wanted} belongs")));
     }
     let metadata = &mut object.value["metadata"];
-    if let Some(other) = metadata["namespace"].as_str().filter(|other| !["", namespace].contains(other)) {
+    let other = metadata["namespace"].as_str().filter(|other| !["", namespace].contains(other));
+    if let Some(other) = other.filter(|_| resource.is_namespaced()) {
         let message = format!("the object is in namespace {other:?}, the request's path in {namespace:?}");
         return Err(Refusal::bad_request(message));
     }
     // Before the check: a path may hold anything, a namespace may not.
-    metadata["namespace"] = json!(namespace);
+    if resource.is_namespaced() {
+        metadata["namespace"] = json!(namespace);
+    }
     let checked = kind.check(&object.value);
     let name = object.value["metadata"]["name"].as_str().unwrap_or_default();
     checked.map(|checked| checked.object).map_err(|faults| Refusal::faulty(resource, name, &faults))
@@ -206,7 +209,7 @@ pub(super) fn doomed(
         Kind::Pod => {
             asked.or(object["spec"]["terminationGracePeriodSeconds"].as_u64()).unwrap_or(DEFAULT_GRACE)
         }
-        Kind::PersistentVolumeClaim | Kind::ConfigMap | Kind::Secret | Kind::Event | Kind::Workload(_) => 0,
+        _ => 0,
     };
     Ok(match running_out(metadata) {
         None => Some(renumbered(marked(object, now, grace))),

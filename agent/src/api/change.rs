@@ -15,7 +15,7 @@ use super::{
     Api,
     admission::{self, Submitted},
     cache::WatchCache,
-    conditions, events,
+    conditions, events, namespaces,
     objects::{Options, WriteQuery, Writing, find, options, readable, shown, whole},
     patch::Way,
     refusal::Refusal,
@@ -166,10 +166,11 @@ pub(super) async fn change(
         let read = version(&current);
         let adopted = match resource.kind {
             Kind::Event => events::adopt(api, &next).await?,
+            Kind::Namespace => namespaces::adopt(api, &next).await?,
             _ => None,
         };
         if let Some(object) = adopted {
-            return Ok((warnings, Json(object)));
+            return Ok((warnings, answer(object)));
         }
         match api.objects.replace(resource.kind, next, read).await {
             Ok(object) => return Ok((warnings, answer(object))),
@@ -254,6 +255,7 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
                 .map_err(|faults| Refusal::faulty(resource, name, &faults))?;
         }
         Kind::Event => (),
+        Kind::Namespace => next["spec"] = current["spec"].clone(),
         Kind::Workload(kind) => {
             if let Some(field) = workload::immutable(kind, &current["spec"], &next["spec"]) {
                 return Err(Refusal::immutable(resource, name, &field));

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 /// What only the agent says.
-const AGENTS: [&str; 7] = [
+const AGENTS: [&str; 8] = [
+    "AllContainersRestarting",
     "ContainersReady",
     "Initialized",
     "PodReadyToStartContainers",

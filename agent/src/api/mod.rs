@@ -20,6 +20,7 @@ mod ledger;
 mod list;
 mod logs;
 mod media;
+mod namespaces;
 mod objects;
 mod openapi;
 mod packed;
@@ -146,6 +147,7 @@ fn router(api: Api) -> Router {
     Router::new()
         .merge(about_routes())
         .merge(object_routes())
+        .merge(namespaces::routes())
         .merge(shown_routes())
         .merge(own_routes())
         .merge(door::routes())
@@ -253,6 +255,7 @@ fn own_routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/carob/v1/ledger", get(ledger::rows))
         .route("/carob/v1/gone/{plural}/{namespace}/{name}", get(objects::gone))
+        .route("/carob/v1/gone/{plural}/{name}", get(objects::gone_of_none))
         .route("/carob/v1/exec/{namespace}/{name}", post(exec::collect))
         .route("/carob/v1/images/pull", post(pull::pull))
         .route("/carob/v1/images/verify", get(images::verify))

@@ -21,7 +21,7 @@ use super::{
     cache::WatchCache,
     claim, events,
     list::{self, ListQuery},
-    pod, protobuf,
+    namespaces, pod, protobuf,
     refusal::Refusal,
     resource::Resource,
     table::Form,
@@ -39,6 +39,7 @@ const TEXTS: [&str; 5] =
     ["application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
 
 pub(super) type Answer = Result<Json<Value>, Refusal>;
+pub(super) type Created = Result<(StatusCode, Warnings, Json<Value>), Refusal>;
 pub(super) type Options<T> = Result<Query<T>, QueryRejection>;
 
 /// The query of a create or a delete.
@@ -92,7 +93,7 @@ pub(super) async fn create(
     query: Options<WriteQuery>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<(StatusCode, Warnings, Json<Value>), Refusal> {
+) -> Created {
     let resource = Resource::named(&plural)?;
     let query = options(query)?;
     let (writing, validation) = (Writing::of(&query)?, Validation::of(&query)?);
@@ -102,8 +103,11 @@ pub(super) async fn create(
     let object = admission::admit(resource, object, &uid, (api.clock)())?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let failed = |error: Error| Refusal::of_store(&error, resource, &name);
-    if resource.kind == Kind::Event && events::told(&api, &namespace, &name).await?.is_some() {
+    if unwritten(&api, resource, &namespace, &name).await?.is_some() {
         return Err(Refusal::already_exists(resource, &name));
+    }
+    if resource.is_namespaced() {
+        namespaces::admits(&api, &namespace, (resource, &name)).await?;
     }
     let object = match writing {
         Writing::Real => api.objects.create(resource.kind, object).await.map_err(failed)?,
@@ -182,6 +186,11 @@ async fn end(
         if matches!(resource.kind, Kind::ConfigMap | Kind::Secret | Kind::Event) {
             return remove(api, resource, &object).await;
         }
+        if resource.kind == Kind::Namespace
+            && let Some(object) = namespaces::adopt(api, &doomed).await?
+        {
+            return Ok(Json(shown(api, resource, object)));
+        }
         let read = object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok());
         match api.objects.replace(resource.kind, doomed, read).await {
             Ok(object) => return Ok(Json(shown(api, resource, object))),
@@ -214,13 +223,31 @@ pub(super) async fn gone(
     Path((plural, namespace, name)): Path<(String, String, String)>,
     query: Options<UidQuery>,
 ) -> Answer {
-    let resource = Resource::named(&plural)?;
+    until_gone(&api, &plural, (&namespace, &name), query).await
+}
+
+/// `GET /carob/v1/gone/{plural}/{name}?uid=…`: the same of what is in no namespace.
+pub(super) async fn gone_of_none(
+    State(api): State<Arc<Api>>,
+    Path((plural, name)): Path<(String, String)>,
+    query: Options<UidQuery>,
+) -> Answer {
+    until_gone(&api, &plural, ("", &name), query).await
+}
+
+async fn until_gone(
+    api: &Api,
+    plural: &str,
+    (namespace, name): (&str, &str),
+    query: Options<UidQuery>,
+) -> Answer {
+    let resource = Resource::named(plural)?;
     let UidQuery { uid } = options(query)?;
     let mut changed = api.objects.changed();
     loop {
         changed.mark_unchanged();
-        let found = api.objects.get(resource.kind, &namespace, &name).await;
-        let found = found.map_err(|error| Refusal::of_store(&error, resource, &name))?;
+        let found = api.objects.get(resource.kind, namespace, name).await;
+        let found = found.map_err(|error| Refusal::of_store(&error, resource, name))?;
         if found.is_none_or(|object| object["metadata"]["uid"] != json!(uid)) {
             return Ok(Json(json!({})));
         }
@@ -264,10 +291,24 @@ pub(super) async fn find(
     let found = api.objects.get(resource.kind, namespace, name).await;
     let found = found.map_err(|error| Refusal::of_store(&error, resource, name))?;
     let found = match found {
-        None if resource.kind == Kind::Event => events::told(api, namespace, name).await?,
+        None => unwritten(api, resource, namespace, name).await?,
         found => found,
     };
     found.ok_or_else(|| Refusal::not_found(resource, name))
+}
+
+/// An object that is there though no client wrote it.
+async fn unwritten(
+    api: &Api,
+    resource: Resource,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Value>, Refusal> {
+    match resource.kind {
+        Kind::Event => events::told(api, namespace, name).await,
+        Kind::Namespace => namespaces::unmade(api, name).await,
+        _ => Ok(None),
+    }
 }
 
 pub(super) fn shown(api: &Api, resource: Resource, object: Value) -> Value {
@@ -280,6 +321,7 @@ pub(super) fn shown_in(picture: &Picture, resource: Resource, object: Value) -> 
         Kind::Pod => pod::shown(object, picture),
         Kind::PersistentVolumeClaim => claim::shown(object),
         Kind::ConfigMap | Kind::Secret | Kind::Event => object,
+        Kind::Namespace => namespaces::shown(object),
         Kind::Workload(kind) => workload::shown(kind, object, picture),
     }
 }

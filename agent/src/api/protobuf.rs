@@ -1,5 +1,5 @@
-//! Protobuf, where clients insist on it: kubectl sends its questions about itself that way, and the ConfigMaps and Secrets
-//! that it makes of words. Reads just those, by the numbers of their fields (Kubernetes' `generated.proto`), into what JSON
+//! Protobuf, where clients insist on it: kubectl sends its questions about itself that way, and the ConfigMaps, Secrets
+//! and Namespaces that it makes of words. Reads just those, by the numbers of their fields (Kubernetes' `generated.proto`), into what JSON
 //! has; everything else that is in them is passed over. Nothing is answered in protobuf.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -28,10 +28,11 @@ enum Shape {
 type Field = (u64, &'static str, Shape);
 
 /// The messages that are known, by their kinds.
-const KINDS: [(&str, &[Field]); 5] = [
+const KINDS: [(&str, &[Field]); 6] = [
     ("SelfSubjectAccessReview", &[(2, "spec", Shape::Fields(SPEC))]),
     ("SelfSubjectReview", &[]),
     ("SelfSubjectRulesReview", &[(2, "spec", Shape::Fields(&[(1, "namespace", Shape::Text)]))]),
+    ("Namespace", &[(1, "metadata", Shape::Fields(METADATA))]),
     (
         "ConfigMap",
         &[

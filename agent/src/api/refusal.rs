@@ -144,6 +144,12 @@ impl Refusal {
         }
     }
 
+    /// 429: there are others, and no place beside them.
+    pub(super) fn too_many() -> Self {
+        let message = "too many connections are open: close some, or try again later".to_owned();
+        Self::plain(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
+    }
+
     /// 405: a verb that this part of the API does not have.
     pub(super) fn method_not_allowed(message: impl Into<String>) -> Self {
         Self::plain(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message.into())

@@ -37,10 +37,13 @@ pub(super) const CONFIG_MAPS: Resource =
 pub(super) const SECRETS: Resource =
     Resource { kind: Kind::Secret, plural: "secrets", singular: "secret", short: &[] };
 
+pub(super) const NAMESPACES: Resource =
+    Resource { kind: Kind::Namespace, plural: "namespaces", singular: "namespace", short: &["ns"] };
+
 pub(super) const EVENTS: Resource =
     Resource { kind: Kind::Event, plural: "events", singular: "event", short: &["ev"] };
 
-/// Refuses a kind of object under the root of another group.
+/// Refuses a kind of object under the root of another group, and in a namespace what is in none.
 pub(super) async fn belongs(root: &'static str, request: Request, next: Next) -> Response {
     let mut parts = request.uri().path().trim_start_matches('/').split('/');
     let plural = match parts.next() {
@@ -48,14 +51,14 @@ pub(super) async fn belongs(root: &'static str, request: Request, next: Next) ->
         first => first.unwrap_or_default(),
     };
     match Resource::named(plural) {
-        Ok(resource) if resource.root() == root => next.run(request).await,
+        Ok(resource) if resource.root() == root && resource.is_namespaced() => next.run(request).await,
         _ => Refusal::unknown_path().into_response(),
     }
 }
 
 /// All of them.
 pub(super) fn all() -> impl Iterator<Item = Resource> {
-    [PODS, CLAIMS, CONFIG_MAPS, SECRETS, EVENTS]
+    [PODS, CLAIMS, CONFIG_MAPS, SECRETS, NAMESPACES, EVENTS]
         .into_iter()
         .chain(WorkloadKind::ALL.map(Resource::of_workload))
 }
@@ -82,6 +85,7 @@ impl Resource {
             Kind::PersistentVolumeClaim => manifest::Kind::PersistentVolumeClaim,
             Kind::ConfigMap => manifest::Kind::ConfigMap,
             Kind::Secret => manifest::Kind::Secret,
+            Kind::Namespace => manifest::Kind::Namespace,
             Kind::Workload(kind) => manifest::Kind::Workload(kind),
             Kind::Event => return None,
         })
@@ -91,9 +95,17 @@ impl Resource {
         self.manifest().map_or("v1", manifest::Kind::api_version)
     }
 
-    /// Whether it has a status that changes though nobody writes the object.
+    /// Whether it changes, comes or goes though nobody writes the object.
     pub(super) fn has_status(&self) -> bool {
-        matches!(self.kind, Kind::Pod | Kind::Workload(_))
+        matches!(self.kind, Kind::Pod | Kind::Workload(_) | Kind::Namespace)
+    }
+
+    fn scope(&self) -> Scope {
+        if self.is_namespaced() { Scope::Namespaced } else { Scope::Cluster }
+    }
+
+    pub(super) fn is_namespaced(&self) -> bool {
+        self.kind != Kind::Namespace
     }
 
     /// By the word in a path.
@@ -135,6 +147,8 @@ pub(super) struct Subresource {
 }
 
 const STORED: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// Not all at once.
+const SINGLY: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
 const READ: &[&str] = &["get", "list"];
 const SHOWN: &[&str] = &["get", "list", "watch"];
 const CHANGED: &[&str] = &["get", "patch", "update"];
@@ -159,15 +173,13 @@ const PARTS_OF_POD: &[Subresource] = &[
 
 pub(super) const NODES: Listed =
     Listed { short: &["no"], ..shown("v1", "Node", ["nodes", "node"], Scope::Cluster) };
-pub(super) const NAMESPACES: Listed =
-    Listed { short: &["ns"], ..shown("v1", "Namespace", ["namespaces", "namespace"], Scope::Cluster) };
 pub(super) const NODE_METRICS: Listed =
     Listed { verbs: READ, ..shown(METRICS, "NodeMetrics", ["nodes", ""], Scope::Cluster) };
 pub(super) const POD_METRICS: Listed =
     Listed { verbs: READ, ..shown(METRICS, "PodMetrics", ["pods", ""], Scope::Namespaced) };
 
 /// Kinds that no client writes.
-const OTHERS: &[Listed] = &[NODES, NAMESPACES, NODE_METRICS, POD_METRICS];
+const OTHERS: &[Listed] = &[NODES, NODE_METRICS, POD_METRICS];
 
 const METRICS: &str = "metrics.k8s.io/v1beta1";
 
@@ -190,14 +202,14 @@ impl Resource {
         let Self { kind, plural, singular, short } = *self;
         Listed {
             short,
-            verbs: STORED,
+            verbs: if self.is_namespaced() { STORED } else { SINGLY },
             categories: if matches!(kind, Kind::Pod | Kind::Workload(_)) { ALL } else { &[] },
             parts: match kind {
                 Kind::Pod => PARTS_OF_POD,
                 Kind::Workload(kind) if !matches!(kind, WorkloadKind::DaemonSet | WorkloadKind::Job) => SCALE,
                 _ => &[],
             },
-            ..shown(self.api_version(), kind.name(), [plural, singular], Scope::Namespaced)
+            ..shown(self.api_version(), kind.name(), [plural, singular], self.scope())
         }
     }
 }

@@ -28,6 +28,7 @@ const OTHERS: &str = "pod updates may not change fields other than `spec.contain
     `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
     tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 const DEADLINE: &str = "activeDeadlineSeconds";
+const SCHEDULING_GATES: &str = "schedulingGates";
 const EPHEMERAL: &str = "ephemeralContainers";
 const LISTS: [&str; 2] = ["containers", "initContainers"];
 
@@ -37,7 +38,8 @@ pub(super) fn barred(old: &Value, new: &Value) -> Option<Bar> {
     if let Some(list) = LISTS.into_iter().find(|list| entries(old, list) != entries(new, list)) {
         return Some(Bar::forbidden(format!("spec.{list}"), "pod updates may not add or remove containers"));
     }
-    if let Some(bar) = deadline(&old[DEADLINE], &new[DEADLINE]).or_else(|| tolerations(old, new)) {
+    let may_change = deadline(&old[DEADLINE], &new[DEADLINE]).or_else(|| tolerations(old, new));
+    if let Some(bar) = may_change.or_else(|| added_gate(old, new)) {
         return Some(bar);
     }
     // What may change is as it was; then nothing else may be different.
@@ -47,7 +49,7 @@ pub(super) fn barred(old: &Value, new: &Value) -> Option<Bar> {
             container["image"] = old[list][index]["image"].clone();
         }
     }
-    for field in [DEADLINE, "tolerations"] {
+    for field in [DEADLINE, "tolerations", SCHEDULING_GATES] {
         put(&mut rest, field, &old[field]);
     }
     // Reading a list that is not there has made a null of it.
@@ -111,6 +113,16 @@ fn tolerations(old: &Value, new: &Value) -> Option<Bar> {
     let all = list(old).iter().all(|toleration| kept.contains(toleration));
     let why = "existing toleration can not be modified except its tolerationSeconds";
     (!all).then(|| Bar::forbidden("spec.tolerations", why))
+}
+
+/// They may be taken away, one after the other.
+fn added_gate(old: &Value, new: &Value) -> Option<Bar> {
+    let list = |spec: &Value| spec[SCHEDULING_GATES].as_array().cloned().unwrap_or_default();
+    let before = list(old);
+    let added = list(new).into_iter().find(|gate| !before.contains(gate))?;
+    let name = added["name"].as_str().unwrap_or_default();
+    let why = format!("only deletion is allowed, but found new scheduling gate '{name}'");
+    Some(Bar::forbidden(format!("spec.{SCHEDULING_GATES}"), why))
 }
 
 /// Sets a field, or takes it away if the value is null.
@@ -214,6 +226,12 @@ mod tests {
             &tolerate(&[("b", 1)]),
             Some(("spec.tolerations", "existing toleration")),
         );
+        let gated = |names: &[&str]| {
+            with("schedulingGates", names.iter().map(|name| json!({"name": name})).collect())
+        };
+        check(&gated(&["a", "b"]), &gated(&["b"]), None);
+        check(&gated(&["a"]), &pod(), None);
+        check(&pod(), &gated(&["a"]), Some(("spec.schedulingGates", "new scheduling gate 'a'")));
         check(&with("terminationGracePeriodSeconds", json!(30)), &pod(), Some(("spec", "Forbidden")));
     }
 }

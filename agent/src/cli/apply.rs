@@ -86,6 +86,11 @@ impl Wanted {
             ObjectName::Generated(start) => format!("{}/{start}*", self.kind.word()),
         }
     }
+
+    /// To be said after its title.
+    fn place(&self) -> String {
+        if self.kind.is_namespaced() { format!(" in namespace {:?}", self.namespace) } else { String::new() }
+    }
 }
 
 fn wanted(objects: Vec<Object>, namespace: Option<&str>) -> anyhow::Result<Vec<Wanted>> {
@@ -108,14 +113,16 @@ fn wanted(objects: Vec<Object>, namespace: Option<&str>) -> anyhow::Result<Vec<W
 fn complete(object: Object, asked: Option<&str>) -> anyhow::Result<Wanted> {
     let Object { mut value, kind, namespace, name, at } = object;
     let own = value["metadata"]["namespace"].as_str().filter(|own| !own.is_empty());
-    let namespace = match (own, asked) {
+    let namespace = match (own, asked.filter(|_| kind.is_namespaced())) {
         (Some(own), Some(asked)) if own != asked => {
             bail!("{at}: the object is in namespace {own:?}, and -n says {asked:?}")
         }
         (None, Some(asked)) => asked.to_owned(),
         _ => namespace,
     };
-    value["metadata"]["namespace"] = json!(namespace);
+    if kind.is_namespaced() {
+        value["metadata"]["namespace"] = json!(namespace);
+    }
     let checked = kind.check(&value)?;
     for text in checked.notes {
         note(&format!("note: {at}: {text}"));
@@ -150,17 +157,13 @@ async fn existing(client: &Client, wanted: &Wanted) -> anyhow::Result<Option<Val
 
 fn plan(wanted: &Wanted, existing: Option<&Value>) -> Result<Plan, String> {
     let Some(existing) = existing else { return Ok(Plan::Create) };
-    let (title, namespace) = (wanted.title(), &wanted.namespace);
+    let (title, place) = (wanted.title(), wanted.place());
     let metadata = &existing["metadata"];
     if let Some(file) = metadata["annotations"].get(annotation::MANIFEST).and_then(Value::as_str) {
-        return Err(format!(
-            "{title} in namespace {namespace:?} comes from the file {file}: change that instead"
-        ));
+        return Err(format!("{title}{place} comes from the file {file}: change that instead"));
     }
     if !metadata["deletionTimestamp"].is_null() {
-        return Err(format!(
-            "{title} in namespace {namespace:?} is being deleted: apply again when it is gone"
-        ));
+        return Err(format!("{title}{place} is being deleted: apply again when it is gone"));
     }
     if same(&wanted.object, existing) {
         return Ok(Plan::Keep);
@@ -170,11 +173,13 @@ fn plan(wanted: &Wanted, existing: Option<&Value>) -> Result<Plan, String> {
 
 /// The agent's own words, and what to do.
 fn unchangeable(wanted: &Wanted, refused: &anyhow::Error) -> String {
-    let (title, namespace, from) = (wanted.title(), &wanted.namespace, &wanted.from);
+    let (title, place, from) = (wanted.title(), wanted.place(), &wanted.from);
+    let option =
+        if wanted.kind.is_namespaced() { format!(" -n {}", wanted.namespace) } else { String::new() };
     let (argument, name) = (wanted.kind.argument(), title.split('/').next_back().unwrap_or_default());
     format!(
-        "{title} in namespace {namespace:?} differs from {from} in what cannot be changed in place: delete it first \
-         (carob delete {argument} {name} -n {namespace})\n  {refused}"
+        "{title}{place} differs from {from} in what cannot be changed in place: delete it first \
+         (carob delete {argument} {name}{option})\n  {refused}"
     )
 }
 

@@ -220,6 +220,7 @@ pub(super) enum Kind {
     Claim,
     ConfigMap,
     Secret,
+    Namespace,
     Workload(WorkloadKind),
 }
 
@@ -230,6 +231,7 @@ impl From<manifest::Kind> for Kind {
             manifest::Kind::PersistentVolumeClaim => Self::Claim,
             manifest::Kind::ConfigMap => Self::ConfigMap,
             manifest::Kind::Secret => Self::Secret,
+            manifest::Kind::Namespace => Self::Namespace,
             manifest::Kind::Workload(kind) => Self::Workload(kind),
         }
     }
@@ -243,6 +245,7 @@ impl Kind {
             Self::Claim => "persistentvolumeclaims",
             Self::ConfigMap => "configmaps",
             Self::Secret => "secrets",
+            Self::Namespace => "namespaces",
             Self::Workload(kind) => kind.plural(),
         }
     }
@@ -254,6 +257,7 @@ impl Kind {
             Self::Claim => "PersistentVolumeClaim",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::Namespace => "Namespace",
             Self::Workload(kind) => kind.name(),
         }
     }
@@ -265,6 +269,7 @@ impl Kind {
             Self::Claim => "persistentvolumeclaim",
             Self::ConfigMap => "configmap",
             Self::Secret => "secret",
+            Self::Namespace => "namespace",
             Self::Workload(kind) => kind.singular(),
         }
     }
@@ -276,6 +281,7 @@ impl Kind {
             Self::Claim => "pvc",
             Self::ConfigMap => "configmap",
             Self::Secret => "secret",
+            Self::Namespace => "namespace",
             Self::Workload(kind) => kind.singular(),
         }
     }
@@ -288,9 +294,13 @@ impl Kind {
         }
     }
 
+    pub(super) fn is_namespaced(self) -> bool {
+        self != Self::Namespace
+    }
+
     /// All objects of the kind, of one namespace or of all.
     pub(super) fn list(self, namespace: Option<&str>) -> String {
-        match namespace {
+        match namespace.filter(|_| self.is_namespaced()) {
             Some(namespace) => {
                 format!("{}/namespaces/{}/{}", self.root(), encoded(namespace), self.plural())
             }
@@ -305,8 +315,9 @@ impl Kind {
 
     /// What answers when the object with that uid is no more.
     pub(super) fn gone(self, namespace: &str, name: &str, uid: &str) -> String {
-        let (namespace, name, plural) = (encoded(namespace), encoded(name), self.plural());
-        format!("/carob/v1/gone/{plural}/{namespace}/{name}{}", query(&[("uid", Some(uid.to_owned()))]))
+        let within = if self.is_namespaced() { format!("/{}", encoded(namespace)) } else { String::new() };
+        let (name, plural, uid) = (encoded(name), self.plural(), query(&[("uid", Some(uid.to_owned()))]));
+        format!("/carob/v1/gone/{plural}{within}/{name}{uid}")
     }
 }
 

@@ -52,6 +52,16 @@ pub(super) fn claim(claim: &Value) -> String {
     page.text
 }
 
+/// `describe namespace`.
+pub(super) fn namespace(space: &Value) -> String {
+    let (metadata, mut page) = (&space["metadata"], Page::default());
+    page.field(0, "Name", &text(&metadata["name"]));
+    page.map(0, "Labels", &metadata["labels"], "=");
+    page.map(0, "Annotations", &metadata["annotations"], "=");
+    page.field(0, "Status", &text(&space["status"]["phase"]));
+    page.text
+}
+
 /// How many bytes the base64 text stands for.
 fn size(value: &Value) -> usize {
     let text = value.as_str().unwrap_or_default().trim_end_matches('=');

@@ -49,6 +49,7 @@ impl Describe {
             Kind::Claim => configs::claim(&object),
             Kind::ConfigMap => configs::map(&object),
             Kind::Secret => configs::secret(&object),
+            Kind::Namespace => configs::namespace(&object),
             Kind::Workload(kind) => workloads::described(&object, kind, now),
         };
         // Of another object that had the same name before nothing is told.

@@ -54,6 +54,8 @@ pub(crate) enum Word {
     ConfigMap,
     #[value(aliases = ["secrets"])]
     Secret,
+    #[value(aliases = ["namespaces", "ns"])]
+    Namespace,
     #[value(aliases = ["deployments", "deploy"])]
     Deployment,
     #[value(name = "replicaset", aliases = ["replicasets", "rs"])]
@@ -75,6 +77,7 @@ impl Word {
             Self::Pvc => Kind::Claim,
             Self::ConfigMap => Kind::ConfigMap,
             Self::Secret => Kind::Secret,
+            Self::Namespace => Kind::Namespace,
             Self::Deployment => Kind::Workload(WorkloadKind::Deployment),
             Self::ReplicaSet => Kind::Workload(WorkloadKind::ReplicaSet),
             Self::ReplicationController => Kind::Workload(WorkloadKind::ReplicationController),
@@ -179,7 +182,7 @@ impl Get {
     }
 
     fn nothing(&self) -> String {
-        match self.all_namespaces {
+        match self.all_namespaces || !self.kind.kind().is_namespaced() {
             true => "No resources found".to_owned(),
             false => format!("No resources found in {} namespace.", self.scope.namespace),
         }
@@ -187,7 +190,8 @@ impl Get {
 
     fn table(&self, objects: &[Value], now: Timestamp) -> Table {
         let breadth = if self.output == Some(Shape::Wide) { Breadth::Wide } else { Breadth::Every };
-        let namespaces = if self.all_namespaces { Namespaces::All } else { Namespaces::One };
+        let is_column = self.all_namespaces && self.kind.kind().is_namespaced();
+        let namespaces = if is_column { Namespaces::All } else { Namespaces::One };
         table(objects, self.kind.kind().kind(), breadth, namespaces, now)
     }
 }
@@ -236,7 +240,10 @@ pub(super) async fn one(client: &Client, kind: Kind, namespace: &str, name: &str
 }
 
 pub(super) fn absent(kind: Kind, namespace: &str, name: &str) -> anyhow::Error {
-    anyhow::anyhow!("{} {name:?} not found in namespace {namespace:?}", kind.word())
+    match kind.is_namespaced() {
+        true => anyhow::anyhow!("{} {name:?} not found in namespace {namespace:?}", kind.word()),
+        false => anyhow::anyhow!("{} {name:?} not found", kind.word()),
+    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     ByteString,
     api::core::v1::{
-        ConfigMap, Container, EmptyDirVolumeSource, PersistentVolumeClaim, Pod, PodSecurityContext, PodSpec,
-        ResourceRequirements, Secret, Volume,
+        ConfigMap, Container, EmptyDirVolumeSource, Namespace, PersistentVolumeClaim, Pod,
+        PodSecurityContext, PodSpec, ResourceRequirements, Secret, Volume,
     },
     apimachinery::pkg::api::resource::Quantity as Written,
 };
@@ -15,6 +15,8 @@ use k8s_openapi::{
 use super::{ephemeral, probe, quantity::Quantity, sum};
 
 pub(super) const NAMESPACE: &str = "default";
+/// Which namespace it is (`v1.LabelMetadataName`).
+pub(crate) const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
 pub(super) const GRACE_SECONDS: i64 = 30;
 /// Of a file in a volume of configMaps, secrets or the downward API.
 const FILE_MODE: i32 = 0o644;
@@ -46,6 +48,14 @@ pub(super) fn fill_secret(secret: &mut Secret) {
     if !texts.is_empty() {
         let data = secret.data.get_or_insert_default();
         data.extend(texts.into_iter().map(|(key, text)| (key, ByteString(text.into_bytes()))));
+    }
+}
+
+/// By its label selectors find a namespace by name.
+pub(super) fn fill_namespace(space: &mut Namespace) {
+    space.spec.get_or_insert_default().finalizers.get_or_insert_with(|| vec!["kubernetes".to_owned()]);
+    if let Some(name) = space.metadata.name.clone() {
+        space.metadata.labels.get_or_insert_default().insert(NAMESPACE_LABEL.to_owned(), name);
     }
 }
 

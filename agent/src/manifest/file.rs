@@ -104,7 +104,10 @@ impl Entry {
         }
         Ok(Object {
             kind,
-            namespace: self.metadata("namespace").unwrap_or(defaults::NAMESPACE).to_owned(),
+            namespace: match kind.is_namespaced() {
+                true => self.metadata("namespace").unwrap_or(defaults::NAMESPACE).to_owned(),
+                false => String::new(),
+            },
             name: match self.metadata("name") {
                 Some(name) => ObjectName::Given(name.to_owned()),
                 None => ObjectName::Generated(self.metadata("generateName").unwrap_or_default().to_owned()),

@@ -40,17 +40,18 @@ use k8s_openapi::{ByteString, Resource};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use self::{
-    fault::Findings,
-    path::Path,
-    rules::{Rules, fields},
-};
 pub(crate) use self::{
+    defaults::NAMESPACE_LABEL,
     fault::{Fault, FaultKind, Faults, Place},
     file::read,
     leniency::{forgiven, is_forgivable},
     quantity::Quantity,
     schema::schema,
+};
+use self::{
+    fault::Findings,
+    path::Path,
+    rules::{Rules, fields},
 };
 use crate::pod::{PodUid, Spec, workload::WorkloadKind};
 
@@ -61,12 +62,13 @@ pub(crate) enum Kind {
     PersistentVolumeClaim,
     ConfigMap,
     Secret,
+    Namespace,
     Workload(WorkloadKind),
 }
 
 impl Kind {
     fn all() -> impl Iterator<Item = Self> {
-        let plain = [Self::Pod, Self::PersistentVolumeClaim, Self::ConfigMap, Self::Secret];
+        let plain = [Self::Pod, Self::PersistentVolumeClaim, Self::ConfigMap, Self::Secret, Self::Namespace];
         plain.into_iter().chain(WorkloadKind::ALL.map(Self::Workload))
     }
 
@@ -76,6 +78,7 @@ impl Kind {
             Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::Namespace => "Namespace",
             Self::Workload(kind) => kind.name(),
         }
     }
@@ -87,6 +90,11 @@ impl Kind {
         }
     }
 
+    /// Whether its objects are in a namespace.
+    pub(crate) fn is_namespaced(self) -> bool {
+        self != Self::Namespace
+    }
+
     /// Checks one object of the kind and fills in the defaults.
     pub(crate) fn check(self, value: &Value) -> Result<Checked, Faults> {
         match self {
@@ -94,6 +102,7 @@ impl Kind {
             Self::PersistentVolumeClaim => claim(value),
             Self::ConfigMap => config_map(value),
             Self::Secret => secret(value),
+            Self::Namespace => namespace(value),
             Self::Workload(kind) => workload::checked(kind, value),
         }
     }
@@ -118,7 +127,7 @@ pub(crate) fn is_subdomain(name: &str) -> bool {
 pub(crate) struct Object {
     pub(crate) value: Value,
     pub(crate) kind: Kind,
-    /// `default` if the object names none.
+    /// `default` if the object names none; empty if its kind has none.
     pub(crate) namespace: String,
     pub(crate) name: ObjectName,
     /// Where the object begins.
@@ -179,6 +188,13 @@ pub(crate) fn secret(value: &Value) -> Result<Checked, Faults> {
     let (mut secret, notes) = examine(value, &fields::SECRET, check::config::secret)?;
     defaults::fill_secret(&mut secret);
     checked(&secret, notes)
+}
+
+/// Checks one Namespace and fills in the defaults.
+pub(crate) fn namespace(value: &Value) -> Result<Checked, Faults> {
+    let (mut space, notes) = examine(value, &fields::NAMESPACE, check::namespace)?;
+    defaults::fill_namespace(&mut space);
+    checked(&space, notes)
 }
 
 /// What a ConfigMap or Secret holds, by key. What cannot be read is left out: it was checked when it was stored.

@@ -4,7 +4,7 @@
 use k8s_openapi::api::{
     apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet},
     batch::v1::Job,
-    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, ReplicationController, Secret},
+    core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, ReplicationController, Secret},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ pub(crate) fn schema(kind: Kind) -> Value {
         Kind::PersistentVolumeClaim => of::<PersistentVolumeClaim>(&fields::CLAIM),
         Kind::ConfigMap => of::<ConfigMap>(&fields::CONFIG_MAP),
         Kind::Secret => of::<Secret>(&fields::SECRET),
+        Kind::Namespace => of::<Namespace>(&fields::NAMESPACE),
         Kind::Workload(kind) => {
             let rules = workloads::of(kind);
             match kind {
@@ -106,7 +107,7 @@ mod tests {
         assert_eq!(at(&pod, "spec.restartPolicy")["enum"], json!(["Always", "OnFailure", "Never"]));
         let note = "Accepted, but has no effect: this box is the only node.";
         assert_eq!(at(&pod, "spec.tolerations")["description"], note);
-        for refused in ["spec.readinessGates", "spec.volumes[].rbd", "spec.runtimeClassName"] {
+        for refused in ["spec.hostnameOverride", "spec.volumes[].rbd", "spec.runtimeClassName"] {
             assert_eq!(*at(&pod, refused), Value::Null, "{refused}");
         }
         let template = "spec.template.spec.containers[].image";

@@ -49,6 +49,13 @@ pub(super) fn from(pod: v1::Pod, uid: PodUid) -> Result<Spec, Fault> {
         grace: Duration::from_secs(u64::try_from(grace).unwrap_or_default()),
         deadline: spec.active_deadline_seconds.and_then(|s| u64::try_from(s).ok()).map(Duration::from_secs),
         host_ports: port::all(&spec),
+        readiness_gates: spec
+            .readiness_gates
+            .iter()
+            .flatten()
+            .map(|gate| gate.condition_type.clone())
+            .collect(),
+        scheduling_gates: spec.scheduling_gates.iter().flatten().map(|gate| gate.name.clone()).collect(),
         pull_secrets: spec.image_pull_secrets.iter().flatten().map(|secret| secret.name.clone()).collect(),
         pids: pids(spec.resources.as_ref()),
         resources: resources(&spec.resources.take().unwrap_or_default(), &at.field("resources"))?,

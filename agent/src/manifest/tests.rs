@@ -159,6 +159,8 @@ fn a_manifest_becomes_what_the_agent_runs() {
         ],
         host_ports: Vec::new(),
         pull_secrets: Vec::new(),
+        readiness_gates: Vec::new(),
+        scheduling_gates: Vec::new(),
     };
     let object = one(FULL);
     assert_eq!(spec(&object.value, uid()), Ok(wanted.clone()), "as written");
@@ -557,22 +559,22 @@ fn a_mistake_is_refused_at_its_line_and_column_with_what_would_be_right() {
     check(
         "kind: Pod",
         "",
-        "f:1:1: kind: missing; one of Pod, PersistentVolumeClaim, ConfigMap, Secret, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job is needed",
+        "f:1:1: kind: missing; one of Pod, PersistentVolumeClaim, ConfigMap, Secret, Namespace, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job is needed",
     );
     check(
         "kind: Pod",
         "kind: [Pod]",
-        "f:2:7: kind: a list stands here; one of Pod, PersistentVolumeClaim, ConfigMap, Secret, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job is needed",
+        "f:2:7: kind: a list stands here; one of Pod, PersistentVolumeClaim, ConfigMap, Secret, Namespace, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job is needed",
     );
     check(
         "kind: Pod",
         "kind: pod",
-        "f:2:1: kind: \"pod\" is not supported yet; accepted are Pod, PersistentVolumeClaim, ConfigMap, Secret, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job, did you mean \"Pod\"?",
+        "f:2:1: kind: \"pod\" is not supported yet; accepted are Pod, PersistentVolumeClaim, ConfigMap, Secret, Namespace, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job, did you mean \"Pod\"?",
     );
     check(
         "kind: Pod",
         "kind: CronJob",
-        "f:2:1: kind: \"CronJob\" is not supported yet; accepted are Pod, PersistentVolumeClaim, ConfigMap, Secret, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job",
+        "f:2:1: kind: \"CronJob\" is not supported yet; accepted are Pod, PersistentVolumeClaim, ConfigMap, Secret, Namespace, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job",
     );
     check(
         "kind: Pod",
@@ -659,7 +661,7 @@ spec:
         "f:8:25: spec.containers[1].volumeDevices: this field is not supported yet",
         "f:9:18: spec.restartPolicy: 5 is a number; one of Always, OnFailure, Never is needed (put it in quotes)",
         "f:11:1: a list stands here; an object is needed",
-        "f:13:23: items[0].kind: \"Service\" is not supported yet; accepted are Pod, PersistentVolumeClaim, ConfigMap, Secret, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job",
+        "f:13:23: items[0].kind: \"Service\" is not supported yet; accepted are Pod, PersistentVolumeClaim, ConfigMap, Secret, Namespace, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job",
         "f:13:39: items[1].spec.containers: missing; a list of at least one container is needed",
     ];
     assert_eq!(refusal(text), wanted);
@@ -913,7 +915,7 @@ fn the_objects_of_a_file_are_told_apart() {
         ),
         (
             "{kind: List, items: [{kind: List, items: []}]}",
-            "f:1:23: items[0].kind: \"List\" is not supported yet; accepted are Pod, PersistentVolumeClaim, ConfigMap, Secret, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job",
+            "f:1:23: items[0].kind: \"List\" is not supported yet; accepted are Pod, PersistentVolumeClaim, ConfigMap, Secret, Namespace, Deployment, ReplicaSet, ReplicationController, DaemonSet, StatefulSet, Job",
         ),
     ];
     for (list, wanted) in lists {

@@ -221,6 +221,7 @@ pub(super) fn picture() -> Picture {
         address: Ipv4Addr::new(192, 0, 2, 1).into(),
         node: "a \"box\\\"\nof mine".to_owned(),
         capacity: crate::picture::Capacity { cpu: 4000, memory: 8 << 30 },
+        machine: Arc::default(),
         boot: boot(),
         offsets: BTreeMap::from([(boot(), BOOTED)]),
         pods: [web, new].map(|pod| (pod.spec.name.clone(), Arc::new(pod))).into(),

@@ -17,6 +17,7 @@ use self::{
 use crate::pod::{
     PodName, Spec, Stamp,
     counts::Tally,
+    machine::Machine,
     network::Address,
     status::{BootId, PodStatus},
     storage::ClaimUse,
@@ -30,6 +31,7 @@ pub(crate) struct Picture {
     /// The box's own address.
     pub(crate) address: Address,
     pub(crate) capacity: Capacity,
+    pub(crate) machine: Arc<Machine>,
     /// This boot.
     pub(crate) boot: BootId,
     /// Wall clock minus `CLOCK_BOOTTIME`, nanoseconds, by boot: what turns a stamp into a date.

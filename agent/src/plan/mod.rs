@@ -14,6 +14,7 @@
 
 pub(crate) mod admit;
 mod ending;
+mod gates;
 mod hook;
 mod order;
 mod phase;
@@ -25,7 +26,10 @@ mod status;
 pub(crate) mod storage;
 pub(crate) mod workload;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::pod::{
     Container, Deaf, PullPolicy, Role, Spec, Stamp,
@@ -36,6 +40,7 @@ use crate::pod::{
 
 pub(crate) use self::{
     ending::overdue,
+    gates::Held,
     hook::{Hooks, Progress},
     status::status,
 };
@@ -56,8 +61,10 @@ pub(crate) struct Observed {
     pub(crate) since: Stamp,
     pub(crate) deletion: Option<Deletion>,
     pub(crate) early: Option<Early>,
-    /// Why the box has no room for it yet, in the scheduler's words.
-    pub(crate) held: Option<String>,
+    /// Why it is not let in yet.
+    pub(crate) held: Option<Held>,
+    /// What clients say of its readiness gates: the condition's status by its type.
+    pub(crate) gates: BTreeMap<String, String>,
     pub(crate) sandbox: Sandbox,
     pub(crate) limits: resize::Limits,
     /// Why it does not have the resources that it asks for now.
@@ -262,8 +269,8 @@ impl Observed {
     pub(crate) fn new(spec: &Spec, boot: BootId, now: Stamp) -> Self {
         let containers = spec.containers.iter().map(Seen::untouched).collect();
         let (sandbox, busy, limits) = (Sandbox::Absent, BTreeSet::new(), resize::Limits::default());
-        let (deletion, early, held, pending) = (None, None, None, None);
-        Self { boot, since: now, deletion, early, held, sandbox, limits, pending, containers, busy }
+        let (deletion, early, held, pending, gates) = (None, None, None, None, BTreeMap::new());
+        Self { boot, since: now, deletion, early, held, gates, sandbox, limits, pending, containers, busy }
     }
 
     /// No main container will ever run again, even if nobody deletes the pod.

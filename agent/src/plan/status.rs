@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Failure, Observed, Sandbox, Seen, State, ending, order, phase::phase, resize, restart, round};
+use super::{
+    Failure, Held, Observed, Sandbox, Seen, State, ending, gates, order, phase::phase, resize, restart, round,
+};
 use crate::pod::{
     Container, Role, Spec, Stamp,
     status::{Condition, ContainerState, ContainerStatus, Ended, Phase, PodStatus, Readiness, Truth},
@@ -28,9 +30,10 @@ pub(crate) fn status(spec: &Spec, seen: &Observed, now: Stamp) -> PodStatus {
     PodStatus { phase, reason, message, conditions, start: Some(seen.since), containers }
 }
 
-/// The scheduler has found no node for it, and nothing else is known of it.
-fn held(why: &str) -> PodStatus {
-    let conditions = vec![condition("PodScheduled", Some(("Unschedulable", Some(why.to_owned()))))];
+/// The scheduler has found no node for it, or has not looked for one, and nothing else is known of it.
+fn held(why: &Held) -> PodStatus {
+    let (reason, message) = why.said();
+    let conditions = vec![condition("PodScheduled", Some((reason, Some(message))))];
     let (phase, containers) = (Phase::Pending, Vec::new());
     PodStatus { phase, reason: None, message: None, conditions, start: None, containers }
 }
@@ -177,10 +180,11 @@ fn conditions(spec: &Spec, seen: &Observed, phase: Phase, containers: &[Containe
         ("ContainersNotInitialized", Some(message))
     });
     let made = (seen.sandbox != Sandbox::Ready).then_some(("", None));
+    let ready = not_ready.clone().or_else(|| gates::not_ready(spec, seen));
     let mut all = vec![
         condition("PodReadyToStartContainers", made),
         condition("Initialized", not_initialized),
-        condition("Ready", not_ready.clone()),
+        condition("Ready", ready),
         condition("ContainersReady", not_ready),
         condition("PodScheduled", None),
     ];

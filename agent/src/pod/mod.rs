@@ -8,6 +8,7 @@ pub(crate) mod expand;
 pub(crate) mod flight;
 pub(crate) mod given;
 pub(crate) mod image_gc;
+pub(crate) mod machine;
 pub(crate) mod mountinfo;
 pub(crate) mod netfilter;
 pub(crate) mod network;
@@ -131,6 +132,10 @@ pub(crate) struct Spec {
     pub(crate) host_ports: Vec<port::HostPort>,
     /// `imagePullSecrets`: names of secrets of its namespace.
     pub(crate) pull_secrets: Vec<String>,
+    /// Types of conditions that clients keep, and that must hold before the pod is ready.
+    pub(crate) readiness_gates: Vec<String>,
+    /// While there is one, the pod is not started.
+    pub(crate) scheduling_gates: Vec<String>,
 }
 
 impl Spec {

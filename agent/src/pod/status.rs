@@ -106,7 +106,7 @@ pub(crate) enum Readiness {
 }
 
 impl PodStatus {
-    /// The box has no room for it yet.
+    /// It is not let in yet.
     pub(crate) fn is_held(&self) -> bool {
         let unscheduled =
             |condition: &Condition| condition.kind == "PodScheduled" && condition.holds == Truth::False;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Agent, kept::Kept};
 use crate::{
     plan::{
-        Sandbox, State,
+        Held, Sandbox, State,
         admit::{Asked, Room, admit},
     },
     pod::{Spec, Stamp, event::Weight},
@@ -43,14 +43,17 @@ impl Agent {
         let counted = self.pods.values().filter(|kept| kept.takes_room());
         let specs: Vec<Arc<Spec>> = counted.map(|kept| kept.spec.clone()).collect();
         let taken: Vec<Asked<'_>> = specs.iter().map(|spec| Asked::by(spec)).collect();
-        let mut waiting: Vec<&mut Kept> =
-            self.pods.values_mut().filter(|kept| !kept.admitted && kept.seen.deletion.is_none()).collect();
+        let outside = self.pods.values_mut().filter(|kept| !kept.admitted && kept.seen.deletion.is_none());
+        let (gated, mut waiting): (Vec<&mut Kept>, Vec<&mut Kept>) =
+            outside.partition(|kept| !kept.spec.scheduling_gates.is_empty());
+        gated.into_iter().for_each(|kept| kept.seen.held = Some(Held::Gated));
         waiting.sort_by(|one, other| one.came.cmp(&other.came));
         let specs: Vec<Arc<Spec>> = waiting.iter().map(|kept| kept.spec.clone()).collect();
         let asked: Vec<Asked<'_>> = specs.iter().map(|spec| Asked::by(spec)).collect();
         let whole = Room::of_box(self.node.cpu, self.node.memory);
         for (kept, why) in waiting.into_iter().zip(admit(whole, &taken, &asked)) {
-            if let Some(why) = why.as_ref().filter(|_| kept.seen.held != why) {
+            let held = why.clone().map(Held::NoRoom);
+            if let Some(why) = why.as_ref().filter(|_| kept.seen.held != held) {
                 tracing::info!(pod = %kept.spec.name, why, "waits for room");
                 kept.tell(None, Weight::Warning, "FailedScheduling", why);
             }
@@ -60,7 +63,7 @@ impl Agent {
                 // Its time begins only now.
                 kept.seen.since = now;
             }
-            kept.seen.held = why;
+            kept.seen.held = held;
         }
     }
 }

@@ -25,7 +25,7 @@ type Key = (Kind, String, String);
 
 /// What changes in place, as its file does.
 fn changeable() -> impl Iterator<Item = Kind> {
-    [Kind::ConfigMap, Kind::Secret].into_iter().chain(WorkloadKind::ALL.map(Kind::Workload))
+    [Kind::ConfigMap, Kind::Secret, Kind::Namespace].into_iter().chain(WorkloadKind::ALL.map(Kind::Workload))
 }
 
 impl Agent {
@@ -93,7 +93,8 @@ impl Agent {
         wanted
     }
 
-    /// ConfigMaps and secrets go with their files, and so do objects that make pods, after their pods.
+    /// ConfigMaps and secrets go with their files, and so do objects that make pods, after their pods. What is in a
+    /// namespace stays when its file goes.
     async fn drop_objects(&self, folder: &Folder, wanted: &BTreeMap<Key, Value>) {
         for kind in changeable() {
             let Ok((stored, _)) = self.objects.list(kind, None).await else { continue };
@@ -120,7 +121,7 @@ impl Agent {
             return;
         }
         let file = from_file(&object).unwrap_or_default().to_owned();
-        let config = matches!(kind, Kind::ConfigMap | Kind::Secret);
+        let config = matches!(kind, Kind::ConfigMap | Kind::Secret | Kind::Namespace);
         if let Err(faults) = manifest::may_become(there, &object)
             && config
         {
@@ -211,13 +212,16 @@ fn admit(path: &Path, object: manifest::Object) -> Result<(Kind, Value), String>
         ManifestKind::PersistentVolumeClaim => Kind::PersistentVolumeClaim,
         ManifestKind::ConfigMap => Kind::ConfigMap,
         ManifestKind::Secret => Kind::Secret,
+        ManifestKind::Namespace => Kind::Namespace,
         ManifestKind::Workload(kind) => Kind::Workload(kind),
     };
     if let Some((field, why)) = manifest::only_later(&object.value) {
         return Err(format!("{}: {field}: {why}", object.at));
     }
     let mut value = object.kind.check(&object.value).map_err(|faults| faults.to_string())?.object;
-    value["metadata"]["namespace"] = json!(object.namespace);
+    if object.kind.is_namespaced() {
+        value["metadata"]["namespace"] = json!(object.namespace);
+    }
     value["metadata"]["annotations"][annotation::MANIFEST] = json!(path);
     Ok((kind, value))
 }

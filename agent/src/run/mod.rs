@@ -19,6 +19,7 @@ mod heard;
 mod images;
 mod kept;
 mod manifests;
+mod namespaces;
 mod news;
 mod notes;
 mod objects;

@@ -1,6 +1,6 @@
 //! From the objects in the store to the pods the loop keeps.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -52,6 +52,7 @@ impl Agent {
                         Ok(_) => (),
                         Err(faults) => tracing::error!(%uid, %faults, "a changed pod cannot be read"),
                     }
+                    kept.seen.gates = gates(&object);
                     kept.object = Arc::new(object);
                     kept.projections = Projections { edition: None, ..kept.projections };
                 }
@@ -60,6 +61,7 @@ impl Agent {
         }
         self.wake_waiting();
         self.release_claims().await;
+        self.end_namespaces().await;
     }
 
     /// Removes claims that are to go as soon as no pod uses them, and what is in them unless that is to stay.
@@ -106,9 +108,10 @@ impl Agent {
             }
         };
         tracing::info!(pod = %spec.name, %uid, "new pod");
-        let grace = deletion(&object);
+        let (grace, gates) = (deletion(&object), gates(&object));
         let mut kept = Kept::new(spec, Arc::new(object), self.boot.clone(), clock::now());
         kept.asked = asked;
+        kept.seen.gates = gates;
         kept.course.stages = self.stages.clone();
         if let Err(e) = self.recall(&mut kept).await {
             self.store_error = Some(act::chain(&e));
@@ -125,6 +128,13 @@ impl Agent {
 /// What the pod asks for, if that is not what it was given.
 fn asked(object: &Value, uid: &PodUid) -> Option<Spec> {
     manifest::spec(&allocation::wish(object)?, uid.clone()).ok()
+}
+
+/// What clients say of the pod: the status of each condition by its type.
+fn gates(object: &Value) -> BTreeMap<String, String> {
+    let conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+    let told = |one: &Value| Some((one["type"].as_str()?.to_owned(), one["status"].as_str()?.to_owned()));
+    conditions.filter_map(told).collect()
 }
 
 /// The grace period, if the object is marked for deletion.

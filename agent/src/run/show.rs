@@ -35,6 +35,7 @@ impl Agent {
             node,
             address,
             capacity,
+            machine: before.machine.clone(),
             boot,
             offsets,
             pods,

@@ -288,6 +288,7 @@ pub(super) fn blank(config: &Config, boot: crate::pod::status::BootId) -> Pictur
         node: config.node.clone(),
         address: act::network::host_address(),
         capacity: crate::picture::Capacity::default(),
+        machine: Arc::new(act::machine::read()),
         boot,
         offsets: BTreeMap::new(),
         pods: BTreeMap::new(),

@@ -68,6 +68,8 @@ pub(crate) enum Kind {
     PersistentVolumeClaim,
     ConfigMap,
     Secret,
+    /// In no namespace: its own is empty.
+    Namespace,
     /// As a client wrote it; those that carob tells are the journal's.
     Event,
     Workload(WorkloadKind),
@@ -81,6 +83,7 @@ impl Kind {
             Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::Namespace => "Namespace",
             Self::Event => "Event",
             Self::Workload(kind) => kind.name(),
         }
@@ -97,7 +100,10 @@ pub(crate) struct Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}/{}", self.kind.name(), self.namespace, self.name)
+        match self.namespace.as_str() {
+            "" => write!(f, "{} {}", self.kind.name(), self.name),
+            namespace => write!(f, "{} {namespace}/{}", self.kind.name(), self.name),
+        }
     }
 }
 

@@ -34,7 +34,7 @@ impl Objects {
         Self { writer, seal }
     }
 
-    /// Adds an object that has `metadata.namespace`, `.name` and `.uid`; gives it back with its resourceVersion.
+    /// Adds an object that has `metadata.namespace`, unless it is one, `.name` and `.uid`; gives it back with its resourceVersion.
     pub(crate) async fn create(&self, kind: Kind, object: Value) -> Result<Value, Error> {
         let object = Candidate::of(kind, object)?;
         let attempted = format!("create {}", object.key);
@@ -152,7 +152,10 @@ impl Candidate {
             let value = body.pointer(at).and_then(Value::as_str).filter(|text| !text.is_empty());
             value.map(str::to_owned).ok_or(Error::Incomplete { kind, field })
         };
-        let namespace = text("/metadata/namespace", "metadata.namespace")?;
+        let namespace = match kind {
+            Kind::Namespace => String::new(),
+            _ => text("/metadata/namespace", "metadata.namespace")?,
+        };
         let name = text("/metadata/name", "metadata.name")?;
         let uid = text("/metadata/uid", "metadata.uid")?;
         Ok(Self { key: Key { kind, namespace, name }, uid, body })

@@ -58,6 +58,8 @@ fn node(world: &World) -> Result<()> {
     let status = &nodes["items"][0]["status"];
     let processors = std::thread::available_parallelism()?.to_string();
     ensure!(status["capacity"]["cpu"] == json!(processors), "of {processors} processors: {status}");
+    let info = &status["nodeInfo"];
+    ensure!(info["osImage"].as_str().is_some_and(|os| os.starts_with("Debian GNU/Linux")), "it runs {info}");
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let holding: Vec<&str> =
         conditions.filter(|one| one["status"] == "True").filter_map(|one| one["type"].as_str()).collect();

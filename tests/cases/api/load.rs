@@ -117,7 +117,7 @@ impl Moment {
     }
 }
 
-fn resident(world: &World) -> Result<u64> {
+pub(super) fn resident(world: &World) -> Result<u64> {
     of_agent(world, "status", "VmRSS:")
 }
 

@@ -2,12 +2,14 @@
 //! own and takes them away again.
 
 mod cluster;
+mod crowd;
 mod disk;
 mod frames;
 mod input;
 mod load;
 mod manifests;
 mod shape;
+mod spaces;
 mod verbs;
 
 use std::time::Duration;
@@ -32,12 +34,14 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_manifest_is_a_pod_as_long_as_its_file_is_there", manifests::follow_the_folder),
         case("every_verb_says_what_it_should", verbs::say),
         case("bytes_that_are_no_frames_end_a_command_and_nothing_else", frames::end_the_connection),
+        alone("ten_thousand_who_watch_are_too_many", crowd::comes),
         Case {
             name: "a_thousand_watch_and_a_hundred_run_commands_and_the_loop_is_in_time",
             mode: Mode::Alone,
             limit: Duration::from_secs(900),
             run: load::borne,
         },
+        alone("a_namespace_goes_with_all_that_is_in_it", spaces::go),
         alone("without_room_for_the_store_pods_run_on_and_no_end_is_lost", disk::full),
     ]
 }

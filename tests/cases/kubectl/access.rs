@@ -92,7 +92,9 @@ pub(super) fn try_all(client: &Client) -> Result<()> {
     let before = counted(client)?;
     client.python(TRICKS)?;
     let after = counted(client)?;
-    for (reason, tricks) in [("host", 3), ("origin", 1), ("plain_http", 1), ("head_too_long", 1)] {
+    for (reason, tricks) in
+        [("no_certificate", 1), ("host", 3), ("origin", 1), ("plain_http", 1), ("head_too_long", 1)]
+    {
         let more = count(&after, reason) - count(&before, reason);
         ensure!(more == tricks, "{tricks} tried {reason}, {more} were counted");
     }
@@ -133,8 +135,8 @@ def part(key):
     return path
 context = ssl.create_default_context(cafile=part("certificate-authority-data"))
 context.load_cert_chain(part("client-certificate-data"), part("client-key-data"))
-def code(*headers):
-    connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=60)
+def code(*headers, shown=context):
+    connection = http.client.HTTPSConnection("127.0.0.1", port, context=shown, timeout=60)
     connection.putrequest("GET", "/api/v1/pods", skip_host=True)
     for name, value in headers:
         connection.putheader(name, value)
@@ -142,6 +144,7 @@ def code(*headers):
     return connection.getresponse().status
 local = ("Host", "localhost")
 assert code(local) == 200
+assert code(local, shown=ssl.create_default_context(cafile=part("certificate-authority-data"))) == 401
 assert code(("Host", "evil.example")) == 403
 assert code() == 403
 assert code(local, ("Host", "evil.example")) == 403

@@ -8,6 +8,7 @@ mod elsewhere;
 mod exec;
 mod failures;
 mod files;
+mod gates;
 mod last_words;
 mod limits;
 mod order;
@@ -52,6 +53,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case("a_cause_may_have_a_restart_rule_and_a_back_off_of_its_own", causes::restarts),
         case("who_ignores_sigterm_is_named_and_need_not_be_waited_for", causes::deaf),
         case("events_tell_the_life_of_a_pod", causes::story),
+        case("gates_hold_up_the_start_and_the_readiness", gates::hold_up),
         case("hooks_have_their_time_and_no_more", order::hooks),
         case("a_failed_liveness_probe_ends_the_container_and_no_other", probes::liveness),
         case("restarts_by_a_liveness_probe_are_counted_up", probes::count),

@@ -6,9 +6,9 @@ use crate::{
     api::{
         Api,
         cluster::Shown,
-        events, objects,
+        events, namespaces, objects,
         refusal::Refusal,
-        resource::{EVENTS, Listed, Resource},
+        resource::{EVENTS, Listed, NAMESPACES, Resource},
     },
     picture::Picture,
     store::Kind,
@@ -64,6 +64,7 @@ impl Collection {
                 all.extend(written);
                 Ok((all, version))
             }
+            Self::Stored(NAMESPACES) => namespaces::all(api).await,
             Self::Stored(resource) => {
                 let listed = api.objects.list(resource.kind, None).await;
                 let (objects, version) = listed.map_err(|error| Refusal::of_store(&error, resource, ""))?;

@@ -1,6 +1,5 @@
-//! Objects that nobody wrote: the node, the namespaces, and what is used. They can be read.
+//! Objects that nobody wrote: the node, and what is used. They can be read.
 
-mod namespace;
 mod node;
 mod usage;
 
@@ -35,18 +34,16 @@ const BETWEEN: Duration = Duration::from_millis(1100);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
     Nodes,
-    Namespaces,
     NodeMetrics,
     PodMetrics,
 }
 
 impl Shown {
-    pub(super) const ALL: [Self; 4] = [Self::Nodes, Self::Namespaces, Self::NodeMetrics, Self::PodMetrics];
+    pub(super) const ALL: [Self; 3] = [Self::Nodes, Self::NodeMetrics, Self::PodMetrics];
 
     pub(super) fn listed(self) -> &'static Listed {
         match self {
             Self::Nodes => &resource::NODES,
-            Self::Namespaces => &resource::NAMESPACES,
             Self::NodeMetrics => &resource::NODE_METRICS,
             Self::PodMetrics => &resource::POD_METRICS,
         }
@@ -56,7 +53,6 @@ impl Shown {
     pub(super) async fn all(self, api: &Api) -> Result<Vec<Value>, Refusal> {
         match self {
             Self::Nodes => Ok(nodes(api)),
-            Self::Namespaces => namespaces(api).await,
             Self::NodeMetrics => Ok(usage::nodes(&used(api).await, &api.picture.borrow(), (api.clock)())),
             Self::PodMetrics => Ok(usage::pods(&used(api).await, (api.clock)())),
         }
@@ -72,7 +68,7 @@ pub(super) async fn list(
     form: Form,
 ) -> Result<Response, Refusal> {
     let query = options(query)?;
-    if matches!(shown, Shown::Nodes | Shown::Namespaces) {
+    if shown == Shown::Nodes {
         return list::list_or_watch(api, shown.into(), namespace, &query, form).await;
     }
     let wanted = list::wanted(shown.into(), namespace, &query)?;
@@ -90,7 +86,7 @@ pub(super) async fn read(api: &Api, shown: Shown, namespace: Option<&str>, name:
     let Listed { kind, plural, .. } = shown.listed();
     let absent = || Refusal::absent(format!("{plural} {name:?} not found"));
     let found = match shown {
-        Shown::Nodes | Shown::Namespaces => {
+        Shown::Nodes => {
             let found = WatchCache::one(api, shown.into(), "", name).await?;
             found.map(|shown| shown.object.clone())
         }
@@ -108,17 +104,6 @@ pub(super) async fn read(api: &Api, shown: Shown, namespace: Option<&str>, name:
 
 fn nodes(api: &Api) -> Vec<Value> {
     vec![node::node(&api.picture.borrow(), (api.clock)())]
-}
-
-async fn namespaces(api: &Api) -> Result<Vec<Value>, Refusal> {
-    let mut objects = Vec::new();
-    // What is told of an object does not make a namespace be there.
-    for resource in resource::all().filter(|one| *one != resource::EVENTS) {
-        let listed = api.objects.list(resource.kind, None).await;
-        let (found, _) = listed.map_err(|error| Refusal::of_store(&error, resource, ""))?;
-        objects.extend(found);
-    }
-    Ok(namespace::namespaces(&objects))
 }
 
 /// What is used. If something was never looked at before, it is looked at twice.
@@ -145,7 +130,7 @@ fn running(picture: &Picture) -> usize {
 }
 
 /// The same for the same name, always.
-fn uid(kind: &str, name: &str) -> String {
+pub(super) fn uid(kind: &str, name: &str) -> String {
     let digest = Sha256::digest(format!("carob.dev/{kind}/{name}"));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);

@@ -49,10 +49,10 @@ pub(super) fn node(picture: &Picture, now: Timestamp) -> Value {
                 "kernelVersion": kernel,
                 "kubeletVersion": about::version_text(),
                 "kubeProxyVersion": "",
-                "machineID": "",
+                "machineID": picture.machine.id,
                 "operatingSystem": os,
-                "osImage": "",
-                "systemUUID": "",
+                "osImage": picture.machine.os,
+                "systemUUID": picture.machine.uuid,
             },
         },
     })
@@ -113,10 +113,13 @@ fn conditions(picture: &Picture, now: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         api::tests::scene::picture,
         picture::{Capacity, ImageDisk},
+        pod::machine::Machine,
     };
 
     #[test]
@@ -125,12 +128,16 @@ mod tests {
         picture.capacity = Capacity { cpu: 3500, memory: 2 << 30 };
         picture.health.images = ImageDisk { capacity: 1 << 30, pressure: true, ..ImageDisk::default() };
         picture.health.deaf = Some("no BTF".to_owned());
+        picture.machine =
+            Arc::new(Machine { id: "1d".to_owned(), uuid: "2e-3f".to_owned(), os: "Debian".to_owned() });
         let node = node(&picture, "2026-11-23T12:00:00Z".parse().unwrap());
         assert_eq!(node["metadata"]["creationTimestamp"], "2026-11-23T10:00:00Z");
         let amounts =
             json!({"cpu": "3500m", "memory": "2097152Ki", "pods": "110", "ephemeral-storage": "1048576Ki"});
         assert_eq!((&node["status"]["capacity"], &node["status"]["allocatable"]), (&amounts, &amounts));
         assert_eq!(node["status"]["addresses"][0], json!({"type": "InternalIP", "address": "192.0.2.1"}));
+        let info = &node["status"]["nodeInfo"];
+        assert_eq!([&info["machineID"], &info["systemUUID"], &info["osImage"]], ["1d", "2e-3f", "Debian"]);
         let shown = node["status"]["conditions"].as_array().unwrap().iter();
         let shown: Vec<_> =
             shown.map(|one| (one["type"].as_str().unwrap(), one["status"].as_str().unwrap())).collect();

@@ -26,6 +26,10 @@ impl<S> Placed<S> {
         Self { stream, _place: place, ended: ends.add() }
     }
 
+    pub(super) fn stream(&self) -> &S {
+        &self.stream
+    }
+
     /// Fails once the connection was ended; else whoever polls is woken then.
     fn going_on(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         match Pin::new(&mut self.ended).poll(context) {

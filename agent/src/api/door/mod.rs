@@ -11,6 +11,7 @@ mod asked;
 mod audit;
 mod connection;
 mod credentials;
+mod few;
 mod identity;
 mod names;
 mod network;
@@ -32,7 +33,11 @@ use axum::{
 use tokio::net::{TcpListener, UnixListener};
 
 pub(crate) use self::network::Door;
-use self::{asked::Asked, identity::Speaker};
+use self::{
+    asked::Asked,
+    few::{Few, PLACES},
+    identity::Speaker,
+};
 use super::{Api, refusal::Refusal};
 use crate::picture::refusals::{Refusals, Turned};
 
@@ -52,6 +57,7 @@ pub(super) async fn serve_socket(
     refusals: Arc<Refusals>,
     listener: UnixListener,
 ) -> io::Result<()> {
+    let listener = Few::new(listener, PLACES, refusals.clone());
     let service = guarded(router, &refusals).layer(from_fn_with_state(refusals, admit_peer));
     axum::serve(listener, service.into_make_service_with_connect_info::<Peer>()).await
 }
@@ -100,9 +106,9 @@ struct Peer {
     uid: Option<u32>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
+impl Connected<IncomingStream<'_, Few>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Few>) -> Self {
+        Self { uid: stream.io().stream().peer_cred().ok().map(|peer| peer.uid()) }
     }
 }
 

@@ -35,15 +35,15 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Door, connection::Placed, identity::Speaker, tls};
+use super::{Door, connection::Placed, few, identity::Speaker, tls};
 use crate::{
     api::refusal::Refusal,
     picture::refusals::{Refusals, Turned},
     pki,
 };
 
-/// Connections of those who are known: each watch and each terminal is one.
-const KNOWN: usize = 1500;
+/// Connections of those who are known.
+const KNOWN: usize = few::PLACES;
 /// Of those who have still to say who they are, and of those who never will.
 const UNKNOWN: usize = 64;
 /// For a handshake, and for the first request of who remains unknown.

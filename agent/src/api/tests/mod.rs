@@ -6,6 +6,7 @@ mod door;
 mod events;
 mod exec;
 mod fuzz;
+mod namespaces;
 pub(in crate::api) mod scene;
 mod shown;
 mod streams;

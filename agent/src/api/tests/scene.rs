@@ -63,6 +63,7 @@ pub(in crate::api) fn picture() -> Picture {
         address: Ipv4Addr::new(192, 0, 2, 1).into(),
         node: "box".to_owned(),
         capacity: crate::picture::Capacity::default(),
+        machine: Arc::default(),
         boot: boot(),
         offsets: BTreeMap::from([(boot(), BOOT * 1_000_000_000)]),
         pods: BTreeMap::new(),

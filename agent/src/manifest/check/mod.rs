@@ -16,7 +16,7 @@ pub(super) mod workload;
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{Container, Pod, PodSpec},
+    api::core::v1::{Container, Namespace, Pod, PodSpec},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
@@ -43,6 +43,23 @@ pub(super) fn pod(pod: &Pod, findings: &mut Findings) {
     metadata::check(&pod.metadata, &root.field("metadata"), findings);
     let empty = PodSpec::default();
     pod_of(&pod.metadata, pod.spec.as_ref().unwrap_or(&empty), &root, findings);
+}
+
+/// Checks a whole Namespace.
+pub(super) fn namespace(space: &Namespace, findings: &mut Findings) {
+    let at = Path::Root;
+    let at = at.field("metadata");
+    metadata::check(&space.metadata, &at, findings);
+    if let Some(name) = space.metadata.name.as_deref().filter(|name| !name.is_empty()) {
+        check_name(name, &names::LABEL, &at.field("name"), findings);
+    }
+    if space.metadata.namespace.as_deref().is_some_and(|namespace| !namespace.is_empty()) {
+        findings.fault(
+            &at.field("namespace"),
+            FaultKind::Value,
+            "not allowed on this type: it is in no namespace",
+        );
+    }
 }
 
 /// Checks all of a pod but its name and labels. `top`: where it stands.
@@ -75,6 +92,7 @@ fn pod_fields(spec: &PodSpec, at: &Path<'_>, findings: &mut Findings) {
     if let Some(hostname) = spec.hostname.as_deref().filter(|name| !name.is_empty()) {
         check_name(hostname, &names::LABEL, &at.field("hostname"), findings);
     }
+    gates(spec, at, findings);
     let selector = at.field("nodeSelector");
     for (label, own) in [("kubernetes.io/os", "linux"), ("kubernetes.io/arch", ARCHITECTURE)] {
         let asked = spec.node_selector.as_ref().and_then(|labels| labels.get(label));
@@ -83,6 +101,24 @@ fn pod_fields(spec: &PodSpec, at: &Path<'_>, findings: &mut Findings) {
             findings.fault(&selector.field(label), FaultKind::Unsupported, message);
         }
     }
+}
+
+fn gates(spec: &PodSpec, at: &Path<'_>, findings: &mut Findings) {
+    let readiness = at.field("readinessGates");
+    for (index, gate) in spec.readiness_gates.iter().flatten().enumerate() {
+        require_name(
+            &gate.condition_type,
+            &names::KEY,
+            &readiness.item(index).field("conditionType"),
+            findings,
+        );
+    }
+    let scheduling = at.field("schedulingGates");
+    let names: Vec<&str> = spec.scheduling_gates.iter().flatten().map(|gate| gate.name.as_str()).collect();
+    for (index, name) in names.iter().enumerate() {
+        require_name(name, &names::KEY, &scheduling.item(index).field("name"), findings);
+    }
+    unique(&names, &scheduling, "name", findings);
 }
 
 /// carob's own annotations say what they may, of the pod or of a container that is there.

@@ -17,6 +17,8 @@ pub(in super::super) static CLAIM: Rules = Rules::of(&[METADATA, CLAIM_SPEC]);
 pub(in super::super) static CONFIG_MAP: Rules = Rules::of(&[METADATA, CONFIG_DATA]);
 /// The rows for a Secret.
 pub(in super::super) static SECRET: Rules = Rules::of(&[METADATA, SECRET_DATA]);
+/// The rows for a Namespace.
+pub(in super::super) static NAMESPACE: Rules = Rules::of(&[METADATA, NAMESPACE_SPEC]);
 
 const ONE_NODE: &str = "this box is the only node";
 const NO_ACCOUNTS: &str = "there are no service accounts";
@@ -96,7 +98,7 @@ const SPEC: &[Row] = &[
     noted("spec.preemptionPolicy", NO_PRIORITY),
     noted("spec.priority", NO_PRIORITY).unless(&[Int(0)]),
     noted("spec.priorityClassName", NO_PRIORITY),
-    later("spec.readinessGates"),
+    kept("spec.readinessGates[].conditionType"),
     never("spec.resourceClaims", NO_DEVICES),
     never("spec.resources.claims", "claims cannot be set for Resources at pod-level"),
     kept("spec.resources.limits.cpu"),
@@ -109,7 +111,7 @@ const SPEC: &[Row] = &[
     kept("spec.restartPolicy").one_of(&["Always", "OnFailure", "Never"]),
     never("spec.runtimeClassName", "there is one runtime, carob's own"),
     noted("spec.schedulerName", ONE_NODE).unless(&[Text("default-scheduler")]),
-    later("spec.schedulingGates"),
+    kept("spec.schedulingGates[].name"),
     noted("spec.schedulingGroup", ONE_NODE),
     noted("spec.serviceAccount", NO_ACCOUNTS).unless(&[Text("default")]),
     noted("spec.serviceAccountName", NO_ACCOUNTS).unless(&[Text("default")]),
@@ -308,6 +310,8 @@ const SECRET_DATA: &[Row] = &[
     kept("stringData").hidden(),
     kept("type"),
 ];
+
+const NAMESPACE_SPEC: &[Row] = &[kept("spec.finalizers").one_of(&["kubernetes"]), kept("status")];
 
 const CLAIM_SPEC: &[Row] = &[
     kept("status"),

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, fmt};
 
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret};
 use serde::{
     Deserialize,
     de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor},
@@ -176,11 +176,12 @@ fn every_field_kubernetes_knows_has_a_row_and_every_row_has_a_field() {
     check(&fields::CLAIM, &leaves::<PersistentVolumeClaim>());
     check(&fields::CONFIG_MAP, &leaves::<ConfigMap>());
     check(&fields::SECRET, &leaves::<Secret>());
+    check(&fields::NAMESPACE, &leaves::<Namespace>());
 }
 
 #[test]
 fn no_field_has_two_rows() {
-    for rules in [&fields::POD, &fields::CLAIM, &fields::CONFIG_MAP, &fields::SECRET] {
+    for rules in [&fields::POD, &fields::CLAIM, &fields::CONFIG_MAP, &fields::SECRET, &fields::NAMESPACE] {
         let names: Vec<&str> = rules.rows().map(|row| row.field).collect();
         for (index, name) in names.iter().enumerate() {
             let twice = names[index + 1..].iter().find(|other| holds(name, other) || holds(other, name));

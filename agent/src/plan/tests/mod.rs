@@ -1,6 +1,7 @@
 //! Every state has one answer; every walk ends where it should.
 
 mod causes;
+mod gates;
 mod hooks;
 mod resizing;
 mod roles;
@@ -122,6 +123,7 @@ fn pod(sandbox: Sandbox, seen: Seen) -> Observed {
         limits: resize::Limits::default(),
         pending: None,
         held: None,
+        gates: BTreeMap::new(),
         containers: vec![seen],
         busy: BTreeSet::new(),
     }
@@ -333,7 +335,8 @@ fn an_evicted_pod_ends_for_good_and_stays_to_be_seen() {
 
 #[test]
 fn a_pod_without_room_waits_and_may_be_deleted() {
-    let held = Observed { held: Some("no room".to_owned()), ..pod(Sandbox::Absent, one(State::Idle)) };
+    let held =
+        Observed { held: Some(Held::NoRoom("no room".to_owned())), ..pod(Sandbox::Absent, one(State::Idle)) };
     check(ALWAYS, &held, T, &[], None);
     let shown = status(&Spec { deadline: Some(GRACE), ..spec(ALWAYS, 1) }, &held, secs(900));
     assert_eq!((shown.phase, shown.start, shown.containers.len()), (Phase::Pending, None, 0));
