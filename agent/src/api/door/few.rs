@@ -1,11 +1,13 @@
 //! The socket, with so many connections at a time and no more: whoever comes then is told, and leaves the others alone.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::{http::StatusCode, serve::Listener};
 use tokio::{
+    io::{AsyncWriteExt, copy, sink},
     net::{UnixListener, UnixStream, unix::SocketAddr},
     sync::Semaphore,
+    time::timeout,
 };
 
 use super::connection::{Ends, Placed};
@@ -16,17 +18,39 @@ use crate::{
 
 /// As many as by the network: each watch and each command is one.
 pub(super) const PLACES: usize = 1500;
+/// Of those who are told at a time that there is none: the others are cut off.
+const TOLD: usize = 64;
+/// For them to ask, and to hear it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) struct Few {
     listener: UnixListener,
     places: Arc<Semaphore>,
+    told: Arc<Semaphore>,
     ends: Ends,
     refusals: Arc<Refusals>,
 }
 
 impl Few {
     pub(super) fn new(listener: UnixListener, places: usize, refusals: Arc<Refusals>) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(places)), ends: Ends::default(), refusals }
+        let [places, told] = [places, TOLD].map(|number| Arc::new(Semaphore::new(number)));
+        Self { listener, places, told, ends: Ends::default(), refusals }
+    }
+
+    /// Whoever still writes its question must not find the connection closed: it would not hear why.
+    fn turn_away(&self, mut stream: UnixStream) {
+        self.refusals.count(Turned::Crowd);
+        let Ok(place) = self.told.clone().try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            let told = async {
+                stream.write_all(answer().as_bytes()).await?;
+                stream.shutdown().await?;
+                copy(&mut stream, &mut sink()).await
+            };
+            // It is its own loss if it does not listen.
+            drop(timeout(PATIENCE, told).await);
+            drop(place);
+        });
     }
 }
 
@@ -40,9 +64,7 @@ impl Listener for Few {
             if let Ok(place) = self.places.clone().try_acquire_owned() {
                 return (Placed::new(stream, place, &self.ends), address);
             }
-            self.refusals.count(Turned::Crowd);
-            // It may be gone already, and nobody waits for it to read.
-            drop(stream.try_write(answer().as_bytes()));
+            self.turn_away(stream);
         }
     }
 
@@ -61,7 +83,7 @@ fn answer() -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
 
     use super::*;
 
