@@ -27,7 +27,8 @@ impl Agent {
         for namespace in namespaces.iter().filter(|one| is_marked(one)) {
             let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
             match self.end_namespace(namespace, name).await {
-                Ok(()) | Err(store::Error::NotFound(_)) => (),
+                // Somebody else was quicker, which is a change.
+                Ok(()) | Err(store::Error::NotFound(_) | store::Error::Conflict { .. }) => (),
                 Err(e) => {
                     tracing::error!(error = %act::chain(&e), name, "the namespace cannot be ended; trying again with the next change");
                 }
@@ -58,7 +59,8 @@ impl Agent {
             return Ok(true);
         }
         if !is_marked(object) && object["metadata"]["annotations"][annotation::MANIFEST].is_null() {
-            self.objects.replace(kind, doomed(kind, object), None).await?;
+            let read = text(object, "resourceVersion").parse().ok();
+            self.objects.replace(kind, doomed(kind, object), read).await?;
         }
         Ok(false)
     }

@@ -8,12 +8,14 @@ mod roles;
 mod rounds;
 mod workload;
 
-use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{probe::Health, *};
 use crate::pod::{
     Access, AttemptId, CgroupId, Container, Pid, PodName, PodUid, Propagation, Restart, RestartPolicy,
     Volume, VolumeMount, VolumeSource,
     probe::{Action, Probes},
-    status::{BootId, ContainerState, Phase, Readiness, Truth},
+    status::{BootId, ContainerState, EarlyReason, Ended, Live, Phase, Readiness, Truth},
     verdict::{Cause, KernelReason, Sender, Source, Verdict},
 };
 
