@@ -15,9 +15,10 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Digest, Error, Limits,
+    budget::Budget,
     digest::Hashing,
     disk::failed,
-    entries::{Budget, Entries, Entry, Fault, Kind, Name, Spill, pour},
+    entries::{Entries, Entry, Fault, Kind, Name, Spill, pour},
     format::{Blob, Descriptor, Listed, Platform, Saved, architecture},
     load::Incoming,
     reference::Reference,

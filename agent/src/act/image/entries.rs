@@ -15,9 +15,9 @@ use std::{
 use rustix::fs::Timespec;
 use tar::EntryType;
 
-use super::space::{Full, Refusal, Space};
+use super::{budget::Budget, space::Full};
 
-const BLOCK: u64 = 512;
+pub(super) const BLOCK: u64 = 512;
 /// A long name is at most a path; PAX records may carry extended attributes of 64 KiB each.
 const EXTENSION_BYTES: u64 = 1 << 20;
 const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
@@ -92,53 +92,6 @@ pub(crate) enum Fault {
         #[source]
         source: io::Error,
     },
-}
-
-/// What one archive may still use; shared by all layers of a load.
-pub(super) struct Budget {
-    entries: (u64, u64),
-    bytes: (u64, u64),
-    space: Space,
-}
-
-impl Budget {
-    /// At most that, and what the disk of `dir` has to spare.
-    pub(super) fn new(entries: u64, bytes: u64, dir: &Path) -> Self {
-        Self { entries: (entries, entries), bytes: (bytes, bytes), space: Space::of(dir) }
-    }
-
-    /// Reads what is left of a stream after its last entry: padding, or whatever else a tool has put there.
-    pub(super) fn drain(&mut self, mut rest: impl Read) -> Result<(), Fault> {
-        let mut piece = [0; 16 * 1024];
-        loop {
-            match rest.read(&mut piece) {
-                Ok(0) => return Ok(()),
-                Ok(length) => self.spend_bytes(length as u64)?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(Fault::Read { source }),
-            }
-        }
-    }
-
-    fn spend(&mut self, size: u64) -> Result<(), Fault> {
-        self.spend_entries(1)?;
-        self.spend_bytes(size.saturating_add(BLOCK))
-    }
-
-    fn spend_bytes(&mut self, count: u64) -> Result<(), Fault> {
-        let left = self.bytes.0.checked_sub(count).ok_or(Fault::TooBig { limit: self.bytes.1 })?;
-        self.bytes.0 = left;
-        self.space.take(count).map_err(|refusal| match refusal {
-            Refusal::Full(source) => Fault::Full { source },
-            Refusal::Disk(source) => Fault::Space { source },
-        })
-    }
-
-    fn spend_entries(&mut self, count: u64) -> Result<(), Fault> {
-        let left = self.entries.0.checked_sub(count).ok_or(Fault::TooMany { limit: self.entries.1 })?;
-        self.entries.0 = left;
-        Ok(())
-    }
 }
 
 /// A path below the archive's root: no `..`, not absolute, no longer than the kernel takes. Empty is the root itself.

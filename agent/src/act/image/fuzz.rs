@@ -6,7 +6,7 @@ use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 use tar::EntryType;
 
 use super::{
-    entries::Budget,
+    budget::Budget,
     fixture::{Tar, Temporary},
     recipe::{Rebuilt, Recorder},
     unpack::unpack,

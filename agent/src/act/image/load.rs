@@ -12,9 +12,9 @@ use std::{
 use super::{
     Digest, Error, Facts, Limits, Store,
     archive::{self, Candidate},
+    budget::Budget,
     digest::HashingReader,
     disk::{self, Scratch, failed},
-    entries::Budget,
     lock,
     names::Names,
     recipe::{Recorder, record_whole},

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Digest, Error, Image, LIMITS, Store,
+    budget::Budget,
     disk::{self, Scratch, failed},
-    entries::Budget,
     format::{Blob, Descriptor, Listed, Platform, architecture},
     load::{Incoming, unpack_layer},
     names::Names,

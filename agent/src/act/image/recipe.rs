@@ -259,7 +259,7 @@ mod tests {
 
     use super::{
         super::{
-            entries::Budget,
+            budget::Budget,
             fixture::{Tar, Temporary, chain},
             unpack::unpack,
         },

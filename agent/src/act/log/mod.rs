@@ -8,6 +8,7 @@
 //! (the bytes of its whole lines), starting from the last checkpoint; a torn last line is cut off and written again.
 #![expect(clippy::disallowed_methods, reason = "this is the effect")]
 
+mod checkpoint;
 mod cri;
 mod keeper;
 mod output;
@@ -16,11 +17,8 @@ mod tap;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
-    os::{
-        fd::OwnedFd,
-        unix::fs::{FileExt, MetadataExt},
-    },
+    io,
+    os::{fd::OwnedFd, unix::fs::FileExt},
     path::{Path, PathBuf},
     pin::Pin,
     sync::{
@@ -35,7 +33,6 @@ use rustix::{
     io::Errno,
     pipe::{SpliceFlags, splice},
 };
-use serde::{Deserialize, Serialize};
 use tokio::{
     io::unix::AsyncFd,
     sync::{Notify, mpsc},
@@ -43,6 +40,7 @@ use tokio::{
 };
 
 use crate::{config::LogLimits, ready};
+use checkpoint::{Checkpoint, inode, settle};
 use cri::{Rest, Stream};
 pub(crate) use keeper::Keeper;
 pub(super) use output::last_output;
@@ -171,17 +169,6 @@ impl Pump {
     }
 }
 
-/// What is known to be in the log, kept beside the spool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Checkpoint {
-    /// Which file, by its inode: another one in its place was begun after this was written.
-    #[serde(default)]
-    file: u64,
-    log: u64,
-    out: u64,
-    err: u64,
-}
-
 /// One pipe and its spool.
 struct Source {
     stream: Stream,
@@ -213,7 +200,7 @@ impl Mover {
     fn resume(dir: &Path, path: &Path, link: &Path, around: Surroundings) -> Result<Self, Error> {
         let fault = |source| Error::Log { path: path.to_owned(), source };
         let log = open_log(path, link).map_err(fault)?;
-        let from = read_checkpoint(dir);
+        let from = checkpoint::read(dir);
         let done = settle(&log, from).map_err(fault)?;
         let source = |stream, consumed| {
             let path = fifo(dir, stream);
@@ -294,7 +281,7 @@ impl Mover {
 
     fn remember(&self) -> io::Result<()> {
         let (out, err) = (self.out.consumed, self.err.consumed);
-        write_checkpoint(&self.dir, Checkpoint { file: self.file, log: self.written, out, err })
+        checkpoint::write(&self.dir, Checkpoint { file: self.file, log: self.written, out, err })
     }
 
     /// Begins a new log. What the old one holds is remembered before, by the old file's number: whoever finds another file
@@ -395,40 +382,6 @@ fn open_log(path: &Path, link: &Path) -> io::Result<File> {
         _ => (),
     }
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-}
-
-/// Cuts a torn last line off and counts what the whole ones hold.
-fn settle(log: &File, from: Checkpoint) -> io::Result<Checkpoint> {
-    let (file, length) = (inode(log)?, log.metadata()?.len());
-    // Since the checkpoint the log was rotated, at a moment when all up to the checkpoint was in the old one.
-    let rotated = from.file != 0 && from.file != file;
-    let from = if rotated { Checkpoint { log: 0, ..from } } else { from };
-    if length < from.log {
-        // Somebody truncated the log. What is in the spool before the checkpoint is gone.
-        return Ok(Checkpoint { file, log: length, ..from });
-    }
-    let mut rest = vec![0; usize::try_from(length - from.log).unwrap_or(0)];
-    log.read_exact_at(&mut rest, from.log)?;
-    let tally = cri::tally(&rest);
-    log.set_len(from.log + tally.whole)?;
-    Ok(Checkpoint { file, log: from.log + tally.whole, out: from.out + tally.out, err: from.err + tally.err })
-}
-
-fn inode(log: &File) -> io::Result<u64> {
-    log.metadata().map(|metadata| metadata.ino())
-}
-
-fn read_checkpoint(dir: &Path) -> Checkpoint {
-    fs::read(dir.join("checkpoint"))
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default()
-}
-
-fn write_checkpoint(dir: &Path, checkpoint: Checkpoint) -> io::Result<()> {
-    let (fresh, path) = (dir.join("checkpoint.new"), dir.join("checkpoint"));
-    File::create(&fresh)?.write_all(&serde_json::to_vec(&checkpoint)?)?;
-    fs::rename(fresh, path)
 }
 
 #[cfg(test)]

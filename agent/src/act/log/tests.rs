@@ -1,6 +1,10 @@
 //! The pump against real pipes: nothing lost, nothing doubled, however often it is cut off.
 
-use std::{io::Read, sync::atomic::AtomicI64};
+use std::{
+    io::{Read, Write},
+    os::unix::fs::MetadataExt,
+    sync::atomic::AtomicI64,
+};
 
 use super::*;
 
@@ -187,7 +191,7 @@ async fn a_rotation_that_was_cut_off_loses_and_doubles_nothing() {
         let (log, old) = (scene.dir.join("logs/0.log"), scene.dir.join("logs/0.log.old"));
         let length = fs::metadata(&log).unwrap().len();
         let file = inode(&File::open(&log).unwrap()).unwrap();
-        write_checkpoint(&scene.dir, Checkpoint { file, log: length, out: 2, err: 0 }).unwrap();
+        checkpoint::write(&scene.dir, Checkpoint { file, log: length, out: 2, err: 0 }).unwrap();
         fs::rename(&log, &old).unwrap();
         if let Some(content) = content {
             fs::write(&log, content).unwrap();

@@ -9,36 +9,28 @@
 //! It keeps nothing and judges nothing.
 #![expect(clippy::disallowed_methods, reason = "makes, renames and removes pin directories")]
 
+mod error;
+
 use std::{
-    fs, io,
+    fs,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
 use aya::{
-    Ebpf, EbpfError, EbpfLoader,
-    pin::PinError,
-    programs::{
-        BtfTracePoint, KProbe, Program, ProgramError,
-        links::{FdLink, LinkError},
-    },
+    Ebpf, EbpfLoader,
+    programs::{BtfTracePoint, KProbe, Program, ProgramError, links::FdLink},
 };
 use carob_ebpf::{Layout, WIRE, map, program};
 use rustix::{
     fs::{FlockOperation, Mode, OFlags, flock, open, statfs},
-    io::Errno,
     mount::{MountFlags, mount},
 };
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 use zerocopy::IntoBytes;
 
-use super::{
-    btf::{Btf, BtfError},
-    inherit::{InheritError, inherit},
-    offsets::{self, OffsetError},
-    probes::PINNED,
-};
+pub(crate) use self::error::LoadError;
+use super::{btf::Btf, inherit::inherit, offsets, probes::PINNED};
 
 /// The object that `build.rs` found. Empty: this build has none.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/carob.bpf.o"));
@@ -48,86 +40,6 @@ pub(super) const KERNEL_TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 /// `BPF_FS_MAGIC`.
 const BPFFS: u32 = 0xcafe_4a11;
-
-/// What went wrong while loading.
-#[derive(Debug, Error)]
-pub(crate) enum LoadError {
-    #[error("load the kernel programs: this carob was built without them")]
-    NoPrograms,
-    #[error("read {KERNEL_TYPES}")]
-    Types(#[source] io::Error),
-    #[error("decode {KERNEL_TYPES}")]
-    Btf(#[source] BtfError),
-    #[error("decode {KERNEL_TYPES} for the loader")]
-    LoaderBtf(#[source] aya::BtfError),
-    #[error("fit the kernel programs to this kernel")]
-    Offsets(#[source] OffsetError),
-    #[error("mount bpffs on {}", path.display())]
-    Mount {
-        path: PathBuf,
-        #[source]
-        source: Errno,
-    },
-    #[error("make directory {}", path.display())]
-    Make {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("list directory {}", path.display())]
-    List {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("remove pins {}", path.display())]
-    Remove {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("rename {} to its final name", path.display())]
-    Rename {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("lock {}", path.display())]
-    Lock {
-        path: PathBuf,
-        #[source]
-        source: Errno,
-    },
-    #[error("load the object of the kernel programs")]
-    Object(#[source] Box<EbpfError>),
-    #[error("find {name} in the object of the kernel programs")]
-    Missing { name: &'static str },
-    #[error("load or attach kernel program {name}")]
-    Program {
-        name: &'static str,
-        #[source]
-        source: Box<ProgramError>,
-    },
-    #[error("take the link of kernel program {name}")]
-    Link {
-        name: &'static str,
-        #[source]
-        source: Box<LinkError>,
-    },
-    #[error("pin {name} under {}", path.display())]
-    Pin {
-        name: &'static str,
-        path: PathBuf,
-        #[source]
-        source: Box<PinError>,
-    },
-    #[error("take over the maps of {}", from.display())]
-    Inherit {
-        from: PathBuf,
-        #[source]
-        source: Box<InheritError>,
-    },
-}
 
 /// A load that went well.
 #[derive(Debug)]
