@@ -373,4 +373,20 @@ mod tests {
         let claim = objects.get(Kind::PersistentVolumeClaim, "default", "c").await.unwrap().unwrap();
         assert_eq!(claim["metadata"]["uid"], "uid-c");
     }
+
+    #[tokio::test]
+    async fn of_the_events_of_clients_the_newest_stay() {
+        let scratch = Scratch::new();
+        let objects = Store::open(&scratch.database()).unwrap().objects();
+        objects.create(Kind::Pod, pod("e0")).await.unwrap();
+        let event = |number: u32| (Kind::Event, pod(&format!("e{number}")));
+        objects.create_all((0..EVENTS_KEPT + 2).map(event).collect()).await.unwrap();
+        let (found, _) = objects.list(Kind::Event, None).await.unwrap();
+        assert_eq!(found.len(), EVENTS_KEPT as usize);
+        for (name, is_there) in [("e0", false), ("e1", false), ("e2", true), ("e1001", true)] {
+            let found = objects.get(Kind::Event, "default", name).await.unwrap();
+            assert_eq!(found.is_some(), is_there, "{name}");
+        }
+        assert!(objects.get(Kind::Pod, "default", "e0").await.unwrap().is_some());
+    }
 }

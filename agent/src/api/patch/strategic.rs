@@ -123,7 +123,8 @@ fn merge_list(name: &str, items: &mut Vec<Value>, wanted: &[Value], by: By) -> R
     }
     for entry in wanted {
         let patch = entry.as_object().ok_or_else(|| malformed(format!("an entry of {name} is no object")))?;
-        let key = keys.iter().find(|key| patch.contains_key(**key)).copied();
+        let says = |key: &&&str| patch.get(**key).is_some_and(|value| value.is_string() || value.is_number());
+        let key = keys.iter().find(says).copied();
         match (patch.get(PATCH).map(|directive| directive.as_str().unwrap_or_default()), key) {
             (Some("replace"), _) => {}
             (_, None) => {

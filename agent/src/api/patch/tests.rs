@@ -228,6 +228,8 @@ fn directives_say_what_a_merge_cannot() {
         json!({"labels": {"$patch": "explode"}}),
         json!({"$unheard": []}),
         json!({"volumes": [{"emptyDir": {}}]}),
+        json!({"volumes": [{"name": null}]}),
+        json!({"volumes": [{"name": {"a": null}}]}),
         json!({"volumes": ["a"]}),
         json!({"$retainKeys": "a"}),
         json!({"$setElementOrder/volumes": {}}),
