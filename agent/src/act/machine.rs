@@ -17,12 +17,15 @@ const RELEASES: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 
 /// As far as it can be read.
 pub(crate) fn read() -> Machine {
-    let first = |paths: &[&str]| paths.iter().find_map(|path| fs::read_to_string(path).ok());
     // A device tree's texts end with a zero.
-    let line = |text: Option<String>| text.unwrap_or_default().trim_matches(['\0', '\n', ' ']).to_owned();
+    let text = |path: &&str| {
+        let text = fs::read_to_string(path).ok()?.trim_matches(['\0', '\n', ' ']).to_owned();
+        Some(text).filter(|text| !text.is_empty())
+    };
+    let first = |paths: &[&str]| paths.iter().find_map(text);
     Machine {
-        id: line(first(&["/etc/machine-id"])),
-        uuid: line(first(&UUIDS)),
+        id: first(&["/etc/machine-id"]).unwrap_or_default(),
+        uuid: first(&UUIDS).unwrap_or_default(),
         os: first(&RELEASES).and_then(|text| pretty_name(&text)).unwrap_or_default(),
     }
 }

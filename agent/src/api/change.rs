@@ -16,7 +16,7 @@ use super::{
     admission::{self, Submitted},
     cache::WatchCache,
     conditions, events, namespaces,
-    objects::{Options, WriteQuery, Writing, find, options, readable, shown, whole},
+    objects::{Options, WriteQuery, Writing, found, options, readable, shown, whole},
     patch::Way,
     refusal::Refusal,
     resize,
@@ -146,7 +146,7 @@ pub(super) async fn change(
 ) -> Changed {
     let Target { resource, namespace, name, .. } = target;
     loop {
-        let current = find(api, resource, namespace, name).await?;
+        let (current, is_stored) = found(api, resource, namespace, name).await?;
         let Submitted { object: mut wanted, warnings } = changed(&current)?;
         update::without_shown(&mut wanted, &current, &api.picture.borrow().node);
         let pinned = expected(api, resource, &wanted, &current).await?;
@@ -165,6 +165,7 @@ pub(super) async fn change(
         }
         let read = version(&current);
         let adopted = match resource.kind {
+            _ if is_stored => None,
             Kind::Event => events::adopt(api, &next).await?,
             Kind::Namespace => namespaces::adopt(api, &next).await?,
             _ => None,
@@ -224,13 +225,18 @@ fn admissible(target: Target<'_>, mut next: Value, current: &Value) -> Result<Va
     let file = |object: &Value| {
         object["metadata"]["annotations"].get(annotation::MANIFEST).and_then(Value::as_str).map(str::to_owned)
     };
-    if let Some(file) = file(current) {
-        let why = format!("it comes from the file {file}: change that instead");
-        return Err(Refusal::forbidden(resource, name, &why));
-    }
-    if file(&next).is_some() {
-        let why = format!("the annotation {} is carob's to set", annotation::MANIFEST);
-        return Err(Refusal::forbidden(resource, name, &why));
+    match (file(current), file(&next)) {
+        // What is said of it is nothing that its file says.
+        (Some(_), _) if part == Part::Status => next["metadata"] = current["metadata"].clone(),
+        (Some(file), _) => {
+            let why = format!("it comes from the file {file}: change that instead");
+            return Err(Refusal::forbidden(resource, name, &why));
+        }
+        (None, Some(_)) => {
+            let why = format!("the annotation {} is carob's to set", annotation::MANIFEST);
+            return Err(Refusal::forbidden(resource, name, &why));
+        }
+        (None, None) => (),
     }
     match resource.kind {
         // Nothing but metadata and conditions can come of it.

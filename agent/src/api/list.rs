@@ -16,7 +16,7 @@ use super::{
     cache::{Collection, WatchCache},
     objects::{Options, options},
     refusal::Refusal,
-    resource::{EVENTS, Listed, PODS, Resource},
+    resource::{EVENTS, Listed, NAMESPACES, PODS, Resource, SECRETS},
     selector::{self, Selector},
     table::Form,
     watch::{self, Begin, Wanted},
@@ -190,6 +190,8 @@ pub(super) fn wanted(
     let fields = match of {
         Collection::Stored(PODS) => selector::POD_FIELDS,
         Collection::Stored(EVENTS) => selector::EVENT_FIELDS,
+        Collection::Stored(NAMESPACES) => selector::NAMESPACE_FIELDS,
+        Collection::Stored(SECRETS) => selector::SECRET_FIELDS,
         _ => selector::FIELDS,
     };
     Ok(Wanted { namespace, selector: query.chosen(fields)? })

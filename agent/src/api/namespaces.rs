@@ -36,7 +36,6 @@ use crate::{
 const DEFAULT: &str = "default";
 /// As with Kubernetes' own server.
 const IMMORTAL: [&str; 3] = [DEFAULT, "kube-public", "kube-system"];
-const WHY_CLOSED: &str = "because it is being terminated";
 
 pub(super) fn routes() -> Router<Arc<Api>> {
     let root = NAMESPACES.root() + "/namespaces";
@@ -140,19 +139,11 @@ pub(super) async fn adopt(api: &Api, namespace: &Value) -> Result<Option<Value>,
     }
 }
 
-/// Refuses an object that would be made in a namespace that is on its way out.
-pub(super) async fn admits(
-    api: &Api,
-    namespace: &str,
-    (resource, name): (Resource, &str),
-) -> Result<(), Refusal> {
+/// Whether a namespace is on its way out, and takes nothing new in.
+pub(super) async fn is_closed(api: &Api, namespace: &str) -> Result<bool, Refusal> {
     let found = api.objects.get(Kind::Namespace, "", namespace).await;
     let found = found.map_err(|error| Refusal::of_store(&error, NAMESPACES, namespace))?;
-    if found.is_some_and(|found| found["metadata"]["deletionTimestamp"].is_string()) {
-        let why = format!("unable to create new content in namespace {namespace} {WHY_CLOSED}");
-        return Err(Refusal::forbidden(resource, name, &why));
-    }
-    Ok(())
+    Ok(found.is_some_and(|found| found["metadata"]["deletionTimestamp"].is_string()))
 }
 
 /// Refuses the end of what stays, or comes again with its file.

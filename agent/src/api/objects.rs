@@ -106,11 +106,11 @@ pub(super) async fn create(
     if unwritten(&api, resource, &namespace, &name).await?.is_some() {
         return Err(Refusal::already_exists(resource, &name));
     }
-    if resource.is_namespaced() {
-        namespaces::admits(&api, &namespace, (resource, &name)).await?;
-    }
     let object = match writing {
         Writing::Real => api.objects.create(resource.kind, object).await.map_err(failed)?,
+        Writing::Dry if namespaces::is_closed(&api, &namespace).await? => {
+            return Err(Refusal::closed(resource, &name, &namespace));
+        }
         Writing::Dry => match api.objects.get(resource.kind, &namespace, &name).await.map_err(failed)? {
             Some(_) => return Err(Refusal::already_exists(resource, &name)),
             None => object,
@@ -175,7 +175,7 @@ async fn end(
     writing: Writing,
 ) -> Answer {
     loop {
-        let object = find(api, resource, namespace, name).await?;
+        let (object, is_stored) = found(api, resource, namespace, name).await?;
         meant(api, resource, name, &object, asked.preconditions.resource_version.as_deref()).await?;
         let Some(doomed) = admission::doomed(resource, &object, asked, (api.clock)())? else {
             return Ok(Json(shown(api, resource, object)));
@@ -187,6 +187,7 @@ async fn end(
             return remove(api, resource, &object).await;
         }
         if resource.kind == Kind::Namespace
+            && !is_stored
             && let Some(object) = namespaces::adopt(api, &doomed).await?
         {
             return Ok(Json(shown(api, resource, object)));
@@ -288,13 +289,22 @@ pub(super) async fn find(
     namespace: &str,
     name: &str,
 ) -> Result<Value, Refusal> {
-    let found = api.objects.get(resource.kind, namespace, name).await;
-    let found = found.map_err(|error| Refusal::of_store(&error, resource, name))?;
-    let found = match found {
-        None => unwritten(api, resource, namespace, name).await?,
-        found => found,
-    };
-    found.ok_or_else(|| Refusal::not_found(resource, name))
+    found(api, resource, namespace, name).await.map(|(object, _)| object)
+}
+
+/// The same, and whether it is there because somebody wrote it.
+pub(super) async fn found(
+    api: &Api,
+    resource: Resource,
+    namespace: &str,
+    name: &str,
+) -> Result<(Value, bool), Refusal> {
+    let stored = api.objects.get(resource.kind, namespace, name).await;
+    if let Some(stored) = stored.map_err(|error| Refusal::of_store(&error, resource, name))? {
+        return Ok((stored, true));
+    }
+    let unwritten = unwritten(api, resource, namespace, name).await?;
+    Ok((unwritten.ok_or_else(|| Refusal::not_found(resource, name))?, false))
 }
 
 /// An object that is there though no client wrote it.

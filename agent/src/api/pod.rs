@@ -69,6 +69,8 @@ fn status(pod: &PodPicture, picture: &Picture) -> Value {
     let ephemeral = of(|role| role == Role::Ephemeral);
     let given = allocation::in_force(&pod.object);
     let shown = |list: &[&ContainerStatus]| list.iter().map(|one| container(one, &given, picture)).collect();
+    // Who is not let in yet is on no node.
+    let is_bound = !status.is_held();
     let generation = pod.object["metadata"].get("generation").cloned();
     sparse([
         ("observedGeneration", generation),
@@ -77,8 +79,8 @@ fn status(pod: &PodPicture, picture: &Picture) -> Value {
         ("message", status.message.as_ref().map(|message| json!(message))),
         ("conditions", Some(status.conditions.iter().map(|one| condition(one, pod, picture)).collect())),
         ("startTime", start),
-        ("hostIP", Some(json!(picture.address.v4))),
-        ("hostIPs", Some(addresses(picture.address))),
+        ("hostIP", is_bound.then(|| json!(picture.address.v4))),
+        ("hostIPs", is_bound.then(|| addresses(picture.address))),
         ("podIP", own.map(|address| json!(address.v4))),
         ("podIPs", own.map(addresses)),
         ("initContainerStatuses", (!init.is_empty()).then(|| shown(&init))),

@@ -106,6 +106,18 @@ impl Refusal {
         Self::of_object(StatusCode::FORBIDDEN, "Forbidden", resource, name, message)
     }
 
+    /// 403: its namespace is on its way out. Clients know that by the cause.
+    pub(super) fn closed(resource: Resource, name: &str, namespace: &str) -> Self {
+        let because = format!("namespace {namespace} because it is being terminated");
+        let mut refusal =
+            Self::forbidden(resource, name, &format!("unable to create new content in {because}"));
+        if let Some(details) = &mut refusal.details {
+            let message = format!("namespace {namespace} is being terminated");
+            details["causes"] = json!([{"reason": "NamespaceTerminating", "message": message, "field": "metadata.namespace"}]);
+        }
+        refusal
+    }
+
     /// 403 for a caller who may not speak at all.
     pub(super) fn stranger(uid: Option<u32>) -> Self {
         let who = uid.map_or("an unknown user".to_owned(), |uid| format!("uid {uid}"));
@@ -322,6 +334,7 @@ impl Refusal {
         match error {
             store::Error::AlreadyExists(_) => Self::already_exists(resource, name),
             store::Error::NotFound(_) => Self::not_found(resource, name),
+            store::Error::Terminating(key) => Self::closed(resource, name, &key.namespace),
             store::Error::Conflict { .. } => {
                 Self::conflict(format!("{} {name:?} has been changed meanwhile: try again", resource.plural))
             }

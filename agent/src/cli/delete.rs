@@ -95,6 +95,8 @@ impl Delete {
             let namespace = own.or(self.namespace.as_deref()).unwrap_or(&object.namespace).to_owned();
             targets.push(Target { kind: object.kind.into(), namespace, name });
         }
+        // With a namespace goes all that is in it: what is asked for after it may be gone already.
+        targets.sort_by_key(|target| !target.kind.is_namespaced());
         Ok(targets)
     }
 

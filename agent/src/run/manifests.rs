@@ -49,9 +49,15 @@ impl Agent {
             }
         }
         self.drop_objects(&folder, &wanted).await;
+        self.disown_claims(&folder, &wanted).await;
+        let Ok(closed) = self.closed_namespaces().await else { return };
         let mut missing = Vec::new();
         for ((kind, namespace, name), object) in wanted {
             match self.objects.get(kind, &namespace, &name).await {
+                Ok(None) if closed.contains(&namespace) => {
+                    let (file, kind) = (from_file(&object).unwrap_or_default(), kind.name());
+                    tracing::warn!(file, kind, namespace, name, "its namespace has to go first");
+                }
                 Ok(None) => missing.push((kind, named(object))),
                 Ok(Some(there)) if changeable().any(|one| one == kind) && from_file(&there).is_some() => {
                     self.change_object(kind, object, &there).await;
@@ -112,6 +118,24 @@ impl Agent {
                 if let Err(e) = self.objects.remove(kind, namespace, name, uid).await {
                     tracing::error!(error = %act::chain(&e), "an object whose file is gone cannot be removed");
                 }
+            }
+        }
+    }
+
+    /// A claim stays when its file goes; from then on it is as if somebody had made it by hand.
+    async fn disown_claims(&self, folder: &Folder, wanted: &BTreeMap<Key, Value>) {
+        let kind = Kind::PersistentVolumeClaim;
+        let Ok((stored, _)) = self.objects.list(kind, None).await else { return };
+        for mut claim in stored {
+            let Some(file) = from_file(&claim) else { continue };
+            if folder.unreadable.contains_key(Path::new(file)) || wanted.contains_key(&key(kind, &claim)) {
+                continue;
+            }
+            if let Some(annotations) = claim["metadata"]["annotations"].as_object_mut() {
+                annotations.remove(annotation::MANIFEST);
+            }
+            if let Err(e) = self.objects.replace(kind, claim, None).await {
+                tracing::error!(error = %act::chain(&e), "a claim whose file is gone cannot be changed");
             }
         }
     }

@@ -36,6 +36,11 @@ impl Maker {
         self.object["metadata"][field].as_str().unwrap_or_default()
     }
 
+    /// What of it was read.
+    fn version(&self) -> Option<u64> {
+        self.text("resourceVersion").parse().ok()
+    }
+
     fn about(&self) -> About {
         let [namespace, name, uid] = ["namespace", "name", "uid"].map(|field| self.text(field).to_owned());
         About { kind: self.kind.name().to_owned(), namespace, name, uid, field: String::new() }
@@ -80,16 +85,31 @@ impl Agent {
     /// Counts ended pods of Jobs that are being deleted, before anything is done about them: soon nothing else will
     /// know that they were.
     pub(super) async fn count_departing(&mut self, now: Stamp) {
-        let mut written = false;
-        for maker in self.workloads.clone().iter().filter(|maker| maker.kind == WorkloadKind::Job) {
-            let Some(object) = self.with_departing(maker, now) else { continue };
-            written = true;
-            if let Err(e) = self.objects.replace(Kind::Workload(maker.kind), object, None).await {
-                tracing::error!(error = %act::chain(&e), job = maker.text("name"), "its ended pods cannot be counted");
+        let mut is_counted = false;
+        while !is_counted {
+            let mut read_again = false;
+            is_counted = true;
+            for maker in self.workloads.clone().iter().filter(|maker| maker.kind == WorkloadKind::Job) {
+                let Some(object) = self.with_departing(maker, now) else { continue };
+                read_again = true;
+                match self.rewrite(maker, object).await {
+                    Ok(written) => is_counted &= written,
+                    Err(e) => {
+                        tracing::error!(error = %act::chain(&e), job = maker.text("name"), "its ended pods cannot be counted");
+                    }
+                }
+            }
+            if read_again {
+                self.read_objects().await;
             }
         }
-        if written {
-            self.read_objects().await;
+    }
+
+    /// Writes an object as it is to be, unless somebody has changed it since it was read: that comes first.
+    async fn rewrite(&self, maker: &Maker, object: Value) -> Result<bool, store::Error> {
+        match self.objects.replace(Kind::Workload(maker.kind), object, maker.version()).await {
+            Err(store::Error::Conflict { .. } | store::Error::NotFound(_)) => Ok(false),
+            written => written.map(|_| true),
         }
     }
 
@@ -224,7 +244,6 @@ impl Agent {
         pods: &[Replica],
         now: Stamp,
     ) -> Result<Option<(bool, Option<Stamp>)>, store::Error> {
-        let kind = Kind::Workload(maker.kind);
         if job.over {
             return self.expired(maker, now).await.map(Some).map(|done| done.filter(|_| pods_rest(pods)));
         }
@@ -250,6 +269,9 @@ impl Agent {
             let done = made::done(&object).into_iter().chain(well).collect();
             object["status"]["completedIndexes"] = json!(made::in_ranges(&done));
         }
+        if !self.rewrite(maker, object).await? {
+            return Ok(Some((true, None)));
+        }
         tracing::info!(job = maker.text("name"), reason, "the job is over");
         match verdict {
             Verdict::Complete => {
@@ -257,7 +279,6 @@ impl Agent {
             }
             _ => self.announce(maker.about(), Weight::Warning, reason, message.to_owned()),
         }
-        self.objects.replace(kind, object, None).await?;
         Ok(Some((true, None)))
     }
 
@@ -276,7 +297,7 @@ impl Agent {
         let mut object = (*maker.object).clone();
         object["metadata"]["deletionTimestamp"] = json!(date(clock::wall()));
         object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-        self.objects.replace(Kind::Workload(maker.kind), object, None).await?;
+        self.rewrite(maker, object).await?;
         Ok((true, None))
     }
 }

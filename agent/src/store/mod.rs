@@ -152,6 +152,8 @@ pub(crate) enum Error {
     Seal(Key),
     #[error("{0} exists already")]
     AlreadyExists(Key),
+    #[error("{0} cannot be made: its namespace is being terminated")]
+    Terminating(Key),
     #[error("{0} does not exist")]
     NotFound(Key),
     #[error("{key} has resourceVersion {found}, not {expected}")]

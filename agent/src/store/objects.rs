@@ -174,6 +174,9 @@ fn insert(db: &Connection, seal: &Seal, object: Candidate) -> Result<Value, Faul
     if stored(db, seal, &key)?.is_some() {
         return Err(Error::AlreadyExists(key).into());
     }
+    if is_terminating(db, seal, &key.namespace)? {
+        return Err(Error::Terminating(key).into());
+    }
     let revision = advance(db)?;
     let body = versioned(body, revision);
     let text = seal.text(db, &key, &uid, &body)?;
@@ -185,6 +188,13 @@ fn insert(db: &Connection, seal: &Seal, object: Candidate) -> Result<Value, Faul
         prune_events(db)?;
     }
     Ok(body)
+}
+
+/// Whether a namespace is marked for deletion: from then on it only gets emptier.
+fn is_terminating(db: &Connection, seal: &Seal, name: &str) -> rusqlite::Result<bool> {
+    let key = Key { kind: Kind::Namespace, namespace: String::new(), name: name.to_owned() };
+    let namespace = stored(db, seal, &key)?;
+    Ok(namespace.is_some_and(|namespace| namespace.body["metadata"]["deletionTimestamp"].is_string()))
 }
 
 fn prune_events(db: &Connection) -> rusqlite::Result<usize> {

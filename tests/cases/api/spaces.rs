@@ -1,7 +1,7 @@
 //! A namespace is made, filled and deleted: all that is in it goes, and it goes last, also when the agent is killed in
 //! between.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
 };
 
 const SPACE: &str = "/api/v1/namespaces/moving";
+const LATE: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late, namespace: moving}\n";
 const KINDS: [&str; 5] = ["pods", "persistentvolumeclaims", "configmaps", "secrets", "deployments"];
 /// A pod that takes its time to go, a set that would make another, and all that is kept.
 const ALL: &str = r#"apiVersion: v1
@@ -80,28 +81,41 @@ fn ended(world: &World) -> Result<()> {
     ready(world)?;
     let shown = world.carob_ok(&["get", "ns", "moving"])?;
     ensure!(shown.contains("Terminating"), "it is\n{shown}");
-    let late = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late, namespace: moving}\n";
-    let late = apply(world, "late", late)?;
+    let late = apply(world, "late", LATE)?;
     let refused = late.code == Some(1) && late.stderr.contains("because it is being terminated");
     ensure!(refused, "what goes takes something new in: {late:?}");
-    world.wait_until("the namespace is gone", PATIENCE, || {
-        let answer = world.ask("GET", SPACE, None)?;
-        ensure!(answer.status == 404, "{}: {}", answer.status, answer.body);
-        Ok(())
+    // A file's turn comes when the namespace has gone.
+    world.put("late.yaml", LATE)?;
+    let maps = world.wait_until("the file's map is there", PATIENCE, || {
+        let maps = items(world, "configmaps")?;
+        ensure!(maps.iter().any(|map| map["metadata"]["name"] == "late"), "there are {maps:?}");
+        Ok(maps)
     })?;
-    for kind in KINDS {
+    ensure!(maps.len() == 1, "an old map is beside the new one: {maps:?}");
+    for kind in KINDS.iter().filter(|kind| **kind != "configmaps") {
         let left = items(world, kind)?;
         ensure!(left.is_empty(), "{kind} are left: {left:?}");
     }
+    world.remove("late.yaml")?;
+    gone(world)?;
     let claim = "/var/lib/carob/claims/moving/box";
     ensure!(!std::path::Path::new(claim).exists(), "{claim} is left");
     Ok(())
 }
 
-/// A file's pod goes with its file: until then its namespace stays.
+fn gone(world: &World) -> Result<()> {
+    world.wait_until("the namespace is gone", PATIENCE, || {
+        let answer = world.ask("GET", SPACE, None)?;
+        ensure!(answer.status == 404, "{}: {}", answer.status, answer.body);
+        Ok(())
+    })
+}
+
+/// A file's pod goes with its file, and its claim stays: until the one its namespace cannot go, then it can.
 fn of_a_file(world: &World) -> Result<()> {
-    let first = ALL.split("---\n").nth(1).context("no pod in the manifest")?;
-    world.put("slow.yaml", &first.replace("claimName: box", "claimName: none"))?;
+    let parts: Vec<&str> = ALL.split("---\n").collect();
+    let [_, pod, _, claim, ..] = parts[..] else { bail!("the manifest has other parts") };
+    world.put("slow.yaml", &format!("{pod}---\n{claim}"))?;
     world.wait_until("the file's pod is there", PATIENCE, || {
         ensure!(!items(world, "pods")?.is_empty(), "there is none");
         Ok(())
@@ -109,10 +123,13 @@ fn of_a_file(world: &World) -> Result<()> {
     let said = world.carob(&["delete", "namespace", "moving"])?;
     ensure!(said.code == Some(1) && said.stderr.contains("slow.yaml"), "delete: {said:?}");
     world.remove("slow.yaml")?;
-    world.wait_until("nothing is left of it", PATIENCE, || {
-        ensure!(world.ask("GET", SPACE, None)?.status == 404, "it is still there");
+    world.wait_until("the file's pod is gone", PATIENCE, || {
+        ensure!(items(world, "pods")?.is_empty(), "it is still there");
         Ok(())
-    })
+    })?;
+    ensure!(items(world, "persistentvolumeclaims")?.len() == 1, "the claim is gone with its file");
+    world.carob_ok(&["delete", "namespace", "moving"])?;
+    gone(world)
 }
 
 fn items(world: &World, kind: &str) -> Result<Vec<Value>> {

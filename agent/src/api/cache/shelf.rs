@@ -93,7 +93,8 @@ impl Shelf {
             let id = id(&object);
             let before = left.remove(&id);
             let same = before.filter(|before| uid(&before.object) == uid(&object));
-            if let Some(replaced) = before.filter(|_| same.is_none()) {
+            let replaced = before.filter(|_| same.is_none());
+            if let Some(replaced) = replaced {
                 drafts.push(Draft::end(id.clone(), replaced));
             }
             let is_as_it_was = |before: &Arc<Shown>| {
@@ -101,6 +102,8 @@ impl Shelf {
             };
             if !same.is_some_and(is_as_it_was) {
                 let number = Some(written(&object)).filter(|number| *number > self.version);
+                // After the end of the one it replaces, which has no version yet.
+                let number = number.filter(|_| replaced.is_none());
                 drafts.push(Draft { id, before: same.cloned(), after: Some(object), written: number });
             }
         }
@@ -254,7 +257,10 @@ mod tests {
         assert_eq!(turn(&mut shelf, next, 11, 12), ["12 b:y b:z"]);
         // Gone, new, and another one under the same name.
         let next = vec![object("b", "3", 14, "x"), object("c", "4", 15, "x")];
-        assert_eq!(turn(&mut shelf, next, 15, 16), ["14 - b:x", "15 - c:x", "16 b:z -", "17 a:y -"]);
+        assert_eq!(turn(&mut shelf, next, 15, 16), ["15 - c:x", "16 b:z -", "17 - b:x", "18 a:y -"]);
+        let names =
+            shelf.all().iter().map(|shown| shown.object["metadata"]["name"].clone()).collect::<Vec<_>>();
+        assert_eq!(names, ["b", "c"], "what took another's place is there");
     }
 
     #[test]

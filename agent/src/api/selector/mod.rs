@@ -41,6 +41,12 @@ pub(super) const POD_FIELDS: &[&str] = &[
     "status.nominatedNodeName",
 ];
 
+/// The same of namespaces, as in Kubernetes.
+pub(super) const NAMESPACE_FIELDS: &[&str] = &["metadata.name", "status.phase"];
+
+/// The same of secrets, as in Kubernetes.
+pub(super) const SECRET_FIELDS: &[&str] = &["metadata.name", "metadata.namespace", "type"];
+
 /// The same of events, as in Kubernetes.
 pub(super) const EVENT_FIELDS: &[&str] = &[
     "metadata.name",

@@ -312,6 +312,19 @@ async fn a_pod_of_a_manifest_file_is_deleted_with_its_file() {
         scene.ask("GET", &format!("{PODS}/web"), "").await.1["metadata"].get("deletionTimestamp"),
         None
     );
+    // What is said of it is not the file's.
+    let said =
+        r#"{"metadata":{"labels":{"a":"b"}},"status":{"conditions":[{"type":"x/y","status":"True"}]}}"#;
+    let path = format!("{PODS}/web/status");
+    let response = scene.send("PATCH", &path, "application/merge-patch+json", said).await;
+    assert_eq!(response.status().as_u16(), 200);
+    let (_, web) = scene.ask("GET", &path, "").await;
+    let conditions = web["status"]["conditions"].as_array().unwrap();
+    assert!(conditions.iter().any(|one| one["type"] == "x/y"), "{web}");
+    assert_eq!(
+        (&web["metadata"]["labels"]["a"], web["metadata"]["annotations"].as_object().map(|all| all.len())),
+        (&Value::Null, Some(1))
+    );
 }
 
 #[tokio::test]

@@ -82,6 +82,14 @@ async fn nothing_new_comes_into_one_that_goes() {
             "configmaps \"more\" is forbidden: unable to create new content in namespace {space} because it is being terminated"
         );
         assert_eq!((code, answer["message"].as_str()), (403, Some(said.as_str())));
+        assert_eq!(answer["details"]["causes"][0]["reason"], "NamespaceTerminating");
+        let dry = format!("{maps}?dryRun=All");
+        assert_eq!(scene.ask("POST", &dry, &MAP.replace("scales", "more")).await, (403, answer));
+        let going = format!("{SPACES}?fieldSelector=status.phase%3DTerminating,metadata.name%3D{space}");
+        assert_eq!(
+            scene.ask("GET", &going, "").await.1["items"],
+            json!([scene.ask("GET", &path, "").await.1])
+        );
         let stored = scene.store.objects().get(Kind::Namespace, "", space).await.unwrap().unwrap();
         assert!(stored["metadata"]["deletionTimestamp"].is_string(), "{stored}");
     }
