@@ -322,7 +322,10 @@ async fn a_pod_of_a_manifest_file_is_deleted_with_its_file() {
     let conditions = web["status"]["conditions"].as_array().unwrap();
     assert!(conditions.iter().any(|one| one["type"] == "x/y"), "{web}");
     assert_eq!(
-        (&web["metadata"]["labels"]["a"], web["metadata"]["annotations"].as_object().map(|all| all.len())),
+        (
+            &web["metadata"]["labels"]["a"],
+            web["metadata"]["annotations"].as_object().map(serde_json::Map::len)
+        ),
         (&Value::Null, Some(1))
     );
 }
