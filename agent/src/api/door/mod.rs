@@ -15,6 +15,7 @@ mod few;
 mod identity;
 mod names;
 mod network;
+mod patient;
 mod review;
 mod tls;
 mod visit;

@@ -35,7 +35,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-use super::{Door, connection::Placed, few, identity::Speaker, tls};
+use super::{Door, connection::Placed, few, identity::Speaker, patient::Patient, tls};
 use crate::{
     api::refusal::Refusal,
     picture::refusals::{Refusals, Turned},
@@ -48,7 +48,7 @@ const KNOWN: usize = few::PLACES;
 const UNKNOWN: usize = 64;
 /// For a handshake, and for the first request of who remains unknown.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// For the head of a request, and between two requests.
+/// For the head of a request, between two requests, and before the first of a body has to be there.
 const IDLE: Duration = Duration::from_secs(60);
 /// Bytes of a request's head: kubectl's have less than 1000.
 const HEAD: usize = 16 << 10;
@@ -140,13 +140,13 @@ impl Visit {
         let answer = service_fn(|mut request: Request<Incoming>| {
             heard.store(true, Ordering::Relaxed);
             let admitted = self.admit(&request, speaker.as_ref());
-            let router = router.clone();
+            let (router, refusals) = (router.clone(), self.refusals.clone());
             async move {
                 match admitted {
                     Err(refusal) => Ok::<_, Infallible>(last(refusal)),
                     Ok(speaker) => {
                         request.extensions_mut().insert(speaker);
-                        router.call(request).await
+                        router.call(request.map(|body| Patient::new(body, IDLE, refusals))).await
                     }
                 }
             }
