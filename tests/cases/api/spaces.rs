@@ -21,7 +21,7 @@ apiVersion: v1
 kind: Pod
 metadata: {name: slow, namespace: moving}
 spec:
-  terminationGracePeriodSeconds: 12
+  terminationGracePeriodSeconds: 20
   containers:
     - name: main
       image: carob-work:1
