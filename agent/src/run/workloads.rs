@@ -226,7 +226,10 @@ impl Agent {
         let Some(object) = self.objects.get(Kind::Pod, &namespace, &name).await? else {
             return Ok(false);
         };
-        match self.objects.replace(Kind::Pod, doomed(object), None).await {
+        let read = object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok());
+        match self.objects.replace(Kind::Pod, doomed(object), read).await {
+            // Perhaps somebody has asked for its end just now, and for a shorter one.
+            Err(store::Error::Conflict { .. }) => Ok(true),
             Err(store::Error::NotFound(_)) | Ok(_) => {
                 let message = format!("Deleted pod: {name}");
                 self.announce(maker.about(), Weight::Normal, "SuccessfulDelete", message);
