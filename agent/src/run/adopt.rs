@@ -89,9 +89,11 @@ impl Agent {
     pub(super) async fn recall(&self, kept: &mut Kept) -> Result<(), store::Error> {
         let places = &self.tools.places;
         let address = self.tools.network.address(&kept.spec.uid);
-        let of_this_boot = places.pod(&kept.spec.uid).run().is_dir();
-        // An address outlives the boot, and has to be given back even if the pod is not wanted any more.
-        if of_this_boot || address.is_some() {
+        let place = places.pod(&kept.spec.uid);
+        let of_this_boot = place.run().is_dir();
+        // An address and files outlive the boot, each without the other if the power went while they were taken away, and
+        // have to go even if the pod is not wanted any more.
+        if of_this_boot || address.is_some() || place.state().is_dir() {
             kept.seen.sandbox = unsure();
             kept.seen.limits = Limits::Unsure;
         }
