@@ -6,10 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{
-    Agent,
-    workloads::{self, date},
-};
+use super::{Agent, workloads::doomed};
 use crate::{
     act,
     pod::{annotation, workload::WorkloadKind},
@@ -78,21 +75,10 @@ impl Agent {
         }
         if !is_marked(object) {
             let read = text(object, "resourceVersion").parse().ok();
-            self.objects.replace(kind, doomed(kind, object), read).await?;
+            self.objects.replace(kind, doomed(object.clone()), read).await?;
         }
         Ok(false)
     }
-}
-
-/// A pod has its grace period; nothing else has one.
-fn doomed(kind: Kind, object: &Value) -> Value {
-    if kind == Kind::Pod {
-        return workloads::doomed(object.clone());
-    }
-    let mut object = object.clone();
-    object["metadata"]["deletionTimestamp"] = date(super::clock::wall()).into();
-    object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
-    object
 }
 
 fn is_marked(object: &Value) -> bool {

@@ -297,10 +297,7 @@ impl Agent {
         if at > now {
             return Ok((false, Some(at)));
         }
-        let mut object = (*maker.object).clone();
-        object["metadata"]["deletionTimestamp"] = json!(date(clock::wall()));
-        object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-        self.rewrite(maker, object).await?;
+        self.rewrite(maker, doomed((*maker.object).clone())).await?;
         Ok((true, None))
     }
 }
@@ -345,11 +342,12 @@ pub(super) fn date(wall: i64) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A pod with its mark of deletion.
-pub(super) fn doomed(mut pod: Value) -> Value {
-    let grace = pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
+/// An object with its mark of deletion. Only a pod has a grace period.
+pub(super) fn doomed(mut object: Value) -> Value {
+    let of_pod = || object["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
+    let grace = if object["kind"] == Kind::Pod.name() { of_pod() } else { 0 };
     let at = clock::wall().saturating_add(grace.saturating_mul(1_000_000_000));
-    pod["metadata"]["deletionTimestamp"] = json!(date(at));
-    pod["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
-    pod
+    object["metadata"]["deletionTimestamp"] = json!(date(at));
+    object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
+    object
 }

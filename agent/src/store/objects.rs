@@ -34,7 +34,8 @@ impl Objects {
         Self { writer, seal }
     }
 
-    /// Adds an object that has `metadata.namespace`, unless it is one, `.name` and `.uid`; gives it back with its resourceVersion.
+    /// Adds an object that has `metadata.name`, `.uid` and, but for a Namespace, `.namespace`; gives it back with its
+    /// resourceVersion.
     pub(crate) async fn create(&self, kind: Kind, object: Value) -> Result<Value, Error> {
         let object = Candidate::of(kind, object)?;
         let attempted = format!("create {}", object.key);

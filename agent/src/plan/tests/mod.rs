@@ -97,20 +97,7 @@ fn ended(n: u32, end: End, started: Stamp, finished: Stamp) -> Ended {
 }
 
 fn one(state: State) -> Seen {
-    Seen {
-        state,
-        next_attempt: 0,
-        ended: Vec::new(),
-        image_id: None,
-        supply: Supply::default(),
-        counts_from: 0,
-        round_from: 0,
-        replaced: None,
-        ignores_term: None,
-        busy: None,
-        hooks: Hooks::default(),
-        health: Health::new(&Probes::default()),
-    }
+    Seen { state, ..Seen::untouched(&Container::default()) }
 }
 
 fn over(n: u32, end: End) -> Seen {
