@@ -128,14 +128,10 @@ pub(super) async fn unmade(api: &Api, name: &str) -> Result<Option<Value>, Refus
 /// What a client has made of one that nobody made is there from then on. `None`: somebody made it.
 pub(super) async fn adopt(api: &Api, namespace: &Value) -> Result<Option<Value>, Refusal> {
     let name = namespace["metadata"]["name"].as_str().unwrap_or_default();
-    let failed = |error: Error| Refusal::of_store(&error, NAMESPACES, name);
-    if api.objects.get(Kind::Namespace, "", name).await.map_err(failed)?.is_some() {
-        return Ok(None);
-    }
     match api.objects.create(Kind::Namespace, namespace.clone()).await {
         Ok(object) => Ok(Some(object)),
         Err(Error::AlreadyExists(_)) => Ok(None),
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(Refusal::of_store(&error, NAMESPACES, name)),
     }
 }
 
